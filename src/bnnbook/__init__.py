@@ -1,0 +1,1 @@
+"""The tested package behind "From Least Squares to Bayesian Neural Networks"."""

@@ -1,0 +1,1 @@
+"""Closed forms and grids: the answers that approximations are scored against."""

@@ -1,0 +1,1 @@
+"""NumPyro models, written once and used by every method."""
