@@ -98,7 +98,7 @@ def finite_array(
     if array.size < min_size:
         raise ValueError(f"{name} must have at least {min_size} elements, got {array.size}")
     bad = np.argwhere(~np.isfinite(array))
-    if bad.size:
+    if len(bad):  # for a single number each index is empty, so its size would not do
         where = tuple(int(i) for i in bad[0])
         index = ", ".join(map(str, where))
         raise ValueError(f"{name} must be finite everywhere, got {array[where]} at index [{index}]")
