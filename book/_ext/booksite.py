@@ -1,30 +1,143 @@
-"""The extension that turns Sphinx's pages into the book's site; `_config.yml` names only this one.
+"""The extension that turns Sphinx's pages into the book's site; ``_config.yml`` names only this one.
 
-Each step is a module of its own; this one says in which order they run.
+Each step is a module of its own; this one says in which order they run. What the browser is to get
+is laid ready before Sphinx copies its static files (:func:`stage`), and the written pages are
+finished after Sphinx has done (:func:`finish`), so ``jupyter-book build`` alone gives the whole site.
 """
 
+import html
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import bundles
+import figures
+import html_pages
+import icons
 import katex_math
 import node_tools
+import policy
+import searching
+from bs4 import BeautifulSoup
 from sphinx.application import Sphinx
+from sphinx.util import logging
+
+from bnnbook.plotting import palette
+
+log = logging.getLogger(__name__)
+TEMPLATES = Path(__file__).resolve().parents[1] / "_templates"
+EARLY = Path("site/early.js")
+#: What the theme and Sphinx copy that no page loads.
+LITTER = ("_static/**/*.map", "_static/scripts/fontawesome.js*", "_static/sphinx-thebe.*",
+          "_static/togglebutton.*", "_static/webpack-macros.html", "_static/sbt-webpack-macros.html",
+          "_static/site/early.js", "_static/**/*.LICENSE.txt.map")
 
 
-def _stage(app: Sphinx) -> None:
+def palette_css() -> str:
+    """The figures' colours as CSS variables, light and dark, for figures drawn in the browser."""
+    names = {value: name for name, value in vars(palette).items() if name.isupper() and isinstance(value, str)}
+
+    def variables(colours: dict[str, str]) -> str:
+        return "".join(f"--bnn-{names[light].lower()}:{shown};" for light, shown in colours.items() if light in names)
+
+    light = {colour: colour for colour in palette.DARK}
+    return f":root{{{variables(light)}}}\nhtml[data-theme=dark]{{{variables(palette.DARK)}}}\n"
+
+
+def stage(app: Sphinx) -> None:
     """Lay ready what the build makes for ``_static``, so that Sphinx copies it like the rest."""
     if app.builder.format != "html":
         return
-    stage = Path(app.doctreedir).parent / ".site-assets"
+    folder = Path(app.doctreedir).parent / ".site-assets"
+    shutil.rmtree(folder, ignore_errors=True)
     modules = node_tools.ensure_modules()
-    katex_math.copy_stylesheet(modules, stage / "katex")
-    app.config.html_static_path.append(str(stage))
-    app.add_css_file("katex/katex.css")
-    app.add_css_file("booksite.css")
+    katex_math.copy_stylesheet(modules, folder / "katex")
+    bundles.bundle("site/early.js", folder / EARLY)
+    bundles.bundle("site/index.js", folder / "site/index.js")
+    (folder / "palette.css").write_text(palette_css(), "utf8")
+    app.config.html_static_path.append(str(folder))
+    app.add_js_file("site/index.js", priority=900)
+    for style in ("katex/katex.css", "palette.css", "booksite.css"):
+        app.add_css_file(style, priority=900)
+    if bundles.bundle("figures/index.js", folder / "figures/index.js"):
+        app.add_js_file("figures/index.js", priority=900)
+        app.add_css_file("figures.css", priority=900)
+
+
+def pages(site: Path) -> Iterator[Path]:
+    """The HTML pages of a built site."""
+    for path in sorted(site.rglob("*.html")):
+        if not path.relative_to(site).parts[0].startswith("_"):
+            yield path
+
+
+def finish_page(path: Path, early: str) -> None:
+    """Mend one page and give it its policy, unless an earlier build has done so."""
+    text = path.read_text("utf8")
+    if policy.is_protected(text):
+        return
+    soup = BeautifulSoup(text, "html.parser")
+    html_pages.clean(soup, path.name, early)
+    figures.pair_images(soup, path)
+    path.write_text(policy.protect(str(soup)), "utf8")
+
+
+def front_door(title: str, first: str, address: str) -> str:
+    """The page at the root, which leads to the first page of the book."""
+    name = html.escape(title)
+    return policy.protect(f"""<!DOCTYPE html>
+<html lang="en-GB">
+<head>
+<meta charset="utf-8"/>
+<meta name="viewport" content="width=device-width, initial-scale=1"/>
+<meta http-equiv="refresh" content="0; url={first}"/>
+<title>{name}</title>
+<link rel="canonical" href="{html.escape(address + first)}"/>
+</head>
+<body><main><h1>{name}</h1><p><a href="{first}">Open the book</a></p></main></body>
+</html>
+""")
+
+
+def _warn_of_foreign_colours(problems: dict[str, list[str]], texts: dict[str, str]) -> None:
+    for figure, paints in problems.items():
+        where = [name for name, text in texts.items() if figure in text] or ["no page"]
+        log.warning(
+            "figure %s on %s has no dark form: %s is not in bnnbook.plotting.palette",
+            figure, ", ".join(where), ", ".join(paints), type="figures",
+        )
+
+
+def finish(app: Sphinx, exception: Exception | None) -> None:
+    """Finish a written site: figures, pages, icons, front door, search index."""
+    if exception is not None or app.builder.format != "html":
+        return
+    site = Path(app.outdir)
+    early = (site / "_static" / EARLY).read_text("utf8").strip()
+    problems = figures.write_dark_partners(site / "_images", palette.DARK)
+    for path in pages(site):
+        if path != site / "index.html":
+            finish_page(path, early)
+    texts = {str(path.relative_to(site)): path.read_text("utf8") for path in pages(site)}
+    _warn_of_foreign_colours(problems, texts)
+    for pattern in LITTER:
+        for file in site.glob(pattern):
+            file.unlink()
+    icons.shrink(site)
+    first = app.builder.get_target_uri(app.config.root_doc)
+    if first != "index.html":
+        door = front_door(app.config.html_title, first, app.config.html_baseurl)
+        (site / "index.html").write_text(door, "utf8")
+    searching.index(site)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register every part of the site with Sphinx."""
-    app.connect("builder-inited", _stage, priority=100)
     app.setup_extension("katex_math")
+    app.setup_extension("citing")
+    app.config.templates_path.append(str(TEMPLATES))
+    app.connect("builder-inited", stage, priority=100)
+    # Late: sphinx-external-toc writes a root page of its own when the build has finished.
+    app.connect("build-finished", finish, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,116 @@
+"""Figures that follow the theme: each computed SVG gets a dark partner, and a page shows one.
+
+A figure is drawn once, in the light colours of :mod:`bnnbook.plotting.palette`. Its partner has each
+colour replaced by the palette's dark one. A colour that the palette does not know would stay as it
+is on a dark page, so it is a warning that names the figure and the page.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from xml.etree import ElementTree
+
+from bs4 import BeautifulSoup, Tag
+
+#: Attributes and style properties that hold a colour.
+PAINTS = ("fill", "stroke", "stop-color", "flood-color", "color")
+NEUTRAL = {"none", "transparent", "currentcolor", "inherit"}
+PAINT = re.compile(r"(?P<before>(?<![\w-])(?:%s)\s*(?::|=\s*[\"'])\s*)(?P<colour>[^;\"'}]+)" % "|".join(PAINTS))
+SHAPES = {"circle", "ellipse", "line", "path", "polygon", "polyline", "rect", "text", "use"}
+#: Elements that are drawn only where something refers to them.
+UNDRAWN = {"defs", "clipPath", "metadata", "style"}
+UNITS = {"": 1.0, "px": 1.0, "pt": 4 / 3, "in": 96.0, "cm": 96 / 2.54, "mm": 96 / 25.4}
+DARK_SUFFIX = "-dark.svg"
+
+
+def darken(svg: str, dark: Mapping[str, str]) -> str:
+    """The figure with every colour of ``dark`` replaced by its partner."""
+    partner = {light.lower(): colour for light, colour in dark.items()}
+
+    def swap(paint: re.Match[str]) -> str:
+        colour = paint["colour"].strip()
+        return paint["before"] + partner.get(colour.lower(), colour)
+
+    return PAINT.sub(swap, svg)
+
+
+def foreign_paints(svg: str, dark: Mapping[str, str]) -> list[str]:
+    """What in a figure could not be swapped: colours outside the palette, and raster images.
+
+    A shape without any fill is black, which is no colour of the palette either.
+    """
+    known = {colour.lower() for colour in dark} | NEUTRAL
+    found = {p["colour"].strip().lower() for p in PAINT.finditer(svg)}
+    bad = {colour for colour in found - known if not colour.startswith("url(")}
+    root = ElementTree.fromstring(svg)
+    if any(element.tag.endswith("}image") for element in root.iter()):
+        bad.add("a raster image")
+    if _has_default_fill(root, inherited=False):
+        bad.add("black (a shape or text with no fill set)")
+    return sorted(bad)
+
+
+def _has_default_fill(element: ElementTree.Element, inherited: bool) -> bool:
+    """Whether a drawn shape under ``element`` has no fill of its own or from above."""
+    tag = element.tag.rpartition("}")[2]
+    if tag in UNDRAWN:
+        return False
+    style = element.get("style", "")
+    filled = inherited or "fill" in element.attrib or re.search(r"(?<![\w-])fill\s*:", style) is not None
+    if tag in SHAPES and not filled:
+        return True
+    return any(_has_default_fill(child, filled) for child in element)
+
+
+def size(svg: str) -> tuple[int, int] | None:
+    """Width and height in CSS pixels, or none where the figure does not say."""
+    root = ElementTree.fromstring(svg)
+    lengths = [re.fullmatch(r"([\d.]+)([a-z]*)", root.get(side, "")) for side in ("width", "height")]
+    if not all(length and length[2] in UNITS for length in lengths):
+        return None
+    width, height = (round(float(length[1]) * UNITS[length[2]]) for length in lengths if length)
+    return width, height
+
+
+def is_figure(path: Path) -> bool:
+    """Whether a file of ``_images`` is a figure in light colours."""
+    return path.suffix == ".svg" and not path.name.endswith(DARK_SUFFIX)
+
+
+def write_dark_partners(images: Path, dark: Mapping[str, str]) -> dict[str, list[str]]:
+    """Write the dark partner of every figure in a folder.
+
+    Returns:
+        By the figure's file name, what in it has no partner.
+    """
+    problems = {}
+    for path in sorted(filter(is_figure, images.glob("*.svg"))):
+        svg = path.read_text("utf8")
+        path.with_name(path.stem + DARK_SUFFIX).write_text(darken(svg, dark), "utf8")
+        if bad := foreign_paints(svg, dark):
+            problems[path.name] = bad
+    return problems
+
+
+def pair_images(soup: BeautifulSoup, page: Path) -> None:
+    """Put the dark partner beside every figure of a page, each with its size.
+
+    The browser fetches only the one that the theme shows, since both load lazily.
+    """
+    for image in soup.select("img[src*='_images/']"):
+        path = page.parent / str(image["src"])
+        if not is_figure(path) or "only-light" in image.get_attribute_list("class"):
+            continue
+        _set_size(image, path.read_text("utf8"))
+        image["loading"] = "lazy"
+        dark = soup.new_tag("img", attrs=dict(image.attrs))
+        dark["src"] = str(image["src"]).removesuffix(".svg") + DARK_SUFFIX
+        for tag, name in ((image, "only-light"), (dark, "only-dark")):
+            tag["class"] = [*tag.get_attribute_list("class"), name] if tag.get("class") else [name]
+        image.insert_after(dark)
+
+
+def _set_size(image: Tag, svg: str) -> None:
+    pixels = size(svg)
+    if pixels and not image.get("width") and "width" not in str(image.get("style", "")):
+        image["width"], image["height"] = str(pixels[0]), str(pixels[1])

@@ -1,0 +1,204 @@
+"""What is mended in every page that the theme has written.
+
+Each function takes the parsed page and mends one thing; :func:`clean` runs them all. What they mend
+is listed with its reasons in ``docs/decisions/0002-mathematics-and-site.md``.
+"""
+
+import re
+from collections.abc import Callable
+
+from bs4 import BeautifulSoup, Tag
+
+#: Inline scripts that the theme and extensions write for features the book does not use.
+UNUSED_INLINE = re.compile(
+    r"let toggle(?:Hint|OpenOnPrint)|var togglebuttonSelector|const THEBE_JS_URL|kernelName ="
+    r"|DOCUMENTATION_OPTIONS\.|\s*document\.write"
+)
+#: Files that no page uses.
+UNUSED_FILES = ("fontawesome.js", "sphinx-thebe", "togglebutton.", "sphinx-book-theme.js.map")
+#: Files of Sphinx's own search page, and of the index, that the theme puts on every page.
+SPHINX_PAGES = ("search.html", "genindex.html")
+SEARCH_FILES = ("searchtools.js", "language_data.js", "searchindex.js", "doctools.js", "sphinx_highlight.js")
+#: Files that only a page holding the selector needs.
+NEEDED_BY = {
+    "katex/katex.css": ".katex",
+    "figures/index.js": ".bnn-figure",
+    "figures.css": ".bnn-figure",
+    "copybutton.": "div.highlight pre",
+    "clipboard.min.js": "div.highlight pre",
+    "design-tabs.js": ".sd-tab-set",
+    "sphinx-design.": "[class*='sd-']",
+    "exercise.css": ".exercise, .solution",
+    "proof.css": ".proof",
+    "mystnb.": ".cell",
+    "pygments.css": ".highlight",
+}
+#: The theme's inline handlers, and the name by which ``site/actions.js`` knows them.
+ACTIONS = {"toggleFullScreen()": "fullscreen", "window.print()": "print"}
+
+
+def asset(tag: Tag) -> str:
+    """The address that a script or link loads, without its query."""
+    return str(tag.get("src") or tag.get("href") or "").partition("?")[0]
+
+
+def drop_unused(soup: BeautifulSoup, name: str) -> None:
+    """Remove scripts and styles that this page has no use for."""
+    for tag in soup.select("script, link[rel=stylesheet], link[rel=preload]"):
+        address = asset(tag)
+        unused = any(file in address for file in UNUSED_FILES)
+        if name not in SPHINX_PAGES:
+            unused |= any(address.endswith(file) for file in SEARCH_FILES)
+        unused |= any(file in address and not soup.select_one(css) for file, css in NEEDED_BY.items())
+        unused |= tag.name == "script" and not address and bool(UNUSED_INLINE.match(tag.text.strip()))
+        unused |= tag.get("type") == "text/x-thebe-config"
+        if unused:
+            tag.decompose()
+    for tag in soup.select("#ethical-ad-placement"):
+        (tag.find_parent(class_="sidebar-primary-items__end") or tag).decompose()
+
+
+def drop_doubles(soup: BeautifulSoup) -> None:
+    """Remove what Sphinx 7.4 and the theme write more than once."""
+    for viewport in soup.select("meta[name=viewport]")[1:]:
+        viewport.decompose()
+    for version in soup.select("meta[name^=docsearch]"):
+        version.decompose()
+    seen = set()
+    for script in soup.select("script[src]"):
+        if asset(script) in seen:
+            script.decompose()
+        seen.add(asset(script))
+
+
+def defer_scripts(soup: BeautifulSoup) -> None:
+    """Let the page show before its scripts run; their order stays."""
+    for script in soup.select("script[src]"):
+        del script["async"]
+        script["defer"] = ""
+
+
+def set_language(soup: BeautifulSoup) -> None:
+    """Say that the book is written in British English."""
+    assert soup.html is not None
+    soup.html["lang"] = "en-GB"
+
+
+def early_script(soup: BeautifulSoup, code: str) -> None:
+    """Replace the theme's first script by ours, which settles light or dark before the first paint."""
+    script = soup.select_one("script[data-cfasync]")
+    if script is not None:
+        del script["data-cfasync"]
+        script.string = code
+
+
+def name_actions(soup: BeautifulSoup) -> None:
+    """Replace inline handlers, which the policy forbids, by names that one listener knows."""
+    for tag in soup.select("[onclick]"):
+        if action := ACTIONS.get(str(tag["onclick"]).strip()):
+            del tag["onclick"]
+            tag["data-bnn-action"] = action
+            tag["class"] = [*tag.get_attribute_list("class"), "bnn-js-only"]
+
+
+def name_regions(soup: BeautifulSoup) -> None:
+    """Give the theme's landmarks and icon buttons names that a screen reader can say."""
+    for tag in soup.select(".sidebar-primary-items__start"):
+        tag["role"], tag["aria-label"] = "complementary", "Book"
+    for dialog in soup.select("#pst-search-dialog"):
+        dialog["aria-label"] = "Search"
+    for dialog, label in (("#pst-primary-sidebar-modal", "Contents of the book"),
+                          ("#pst-secondary-sidebar-modal", "Contents of this page")):
+        for tag in soup.select(dialog):
+            tag["aria-label"] = label
+    for button in soup.select("button[title]:not([aria-label])"):
+        if not button.get_text(strip=True):
+            button["aria-label"] = button["title"]
+    for icon in soup.select("i[class*='fa-'], span.fa-solid"):
+        icon["aria-hidden"] = "true"
+
+
+def mend_roles(soup: BeautifulSoup) -> None:
+    """Mend what docutils and pandas write against the rules of accessible HTML."""
+    for entry in soup.select("[role=doc-biblioentry]"):
+        entry["role"] = "listitem"
+    for header in soup.select("table th"):
+        if not header.get_text(strip=True) and not header.find("img"):
+            header.name = "td"
+    for style in soup.select("style[scoped]"):
+        style.decompose()
+    for table in soup.select("table[border]"):
+        del table["border"]
+    for summary in soup.select("summary"):
+        for paragraph in summary.find_all("p"):
+            paragraph.name = "span"
+
+
+def fold_admonitions(soup: BeautifulSoup) -> None:
+    """Make every dropdown, solutions of exercises above all, a native disclosure."""
+    for box in soup.select("div.admonition.dropdown, div.admonition.toggle"):
+        title = box.find(class_="admonition-title", recursive=False)
+        if not isinstance(title, Tag):
+            continue
+        for link in title.find_all("a"):
+            link.unwrap()
+        title.name = "summary"
+        box.name = "details"
+        if "toggle-shown" in box.get_attribute_list("class"):
+            box["open"] = ""
+
+
+def fold_code(soup: BeautifulSoup) -> None:
+    """Put each cell's visible source into a disclosure of its own, open until the reader closes it."""
+    for source in soup.select("div.cell > div.cell_input"):
+        details = soup.new_tag("details", attrs={"class": "bnn-code", "open": ""})
+        summary = soup.new_tag("summary", attrs={"class": "bnn-summary"})
+        summary.string = "Code"
+        source.wrap(details).insert(0, summary)
+    for hidden in soup.select("div.cell details.hide.above-input"):
+        hidden["class"] = [*hidden.get_attribute_list("class"), "bnn-code"]
+
+
+def link_downloads(soup: BeautifulSoup) -> None:
+    """Let links to files save them instead of opening a tab."""
+    for link in soup.select("a[href*='_sources/']"):
+        link["download"] = ""
+        link.attrs.pop("target", None)
+    for link in soup.select("a[target=_blank]"):
+        link["rel"] = "noopener"
+
+
+def mark_searchable(soup: BeautifulSoup, name: str) -> None:
+    """Tell Pagefind what of the page to index: the article, and no page that Sphinx generates."""
+    article = soup.select_one("article.bd-article")
+    if article is not None and name not in SPHINX_PAGES:
+        article["data-pagefind-body"] = ""
+
+
+def wrap_tables(soup: BeautifulSoup) -> None:
+    """Let a wide table scroll by itself, so that a phone's page does not."""
+    for table in soup.select("article table"):
+        parent = table.parent
+        wrapped = parent is not None and "pst-scrollable-table-container" in parent.get_attribute_list("class")
+        if not wrapped:
+            table.wrap(soup.new_tag("div", attrs={"class": "pst-scrollable-table-container"}))
+
+
+def clean(soup: BeautifulSoup, name: str, early: str) -> None:
+    """Mend a page.
+
+    Args:
+        soup: The page as the theme wrote it.
+        name: Its file name.
+        early: The code of the page's one inline script.
+    """
+    drop_unused(soup, name)
+    drop_doubles(soup)
+    early_script(soup, early)
+    mark_searchable(soup, name)
+    steps: tuple[Callable[[BeautifulSoup], None], ...] = (
+        defer_scripts, set_language, name_actions, name_regions, mend_roles,
+        fold_admonitions, fold_code, link_downloads, wrap_tables,
+    )
+    for step in steps:
+        step(soup)

@@ -1,0 +1,51 @@
+// One button folds every cell's source, or opens it; the choice is kept for the next page.
+// Without a script every source is where the page puts it, open.
+
+const KEY = "bnnbook-code";
+const cells = () => document.querySelectorAll("details.bnn-code");
+
+function remember(hidden) {
+  try {
+    if (hidden) localStorage.setItem(KEY, "hidden");
+    else localStorage.removeItem(KEY);
+  } catch {
+    // The choice then lasts for this page only.
+  }
+}
+
+function show(button, hidden) {
+  document.documentElement.dataset.code = hidden ? "hidden" : "shown";
+  button.setAttribute("aria-pressed", String(hidden));
+}
+
+// Solutions and hidden cells are to be on paper too.
+function openForPrint() {
+  const closed = [...document.querySelectorAll("article details:not([open])")];
+  for (const details of closed) details.open = true;
+  addEventListener("afterprint", () => closed.forEach((details) => (details.open = false)), { once: true });
+}
+
+// A link into a folded solution opens it.
+function openTarget() {
+  const id = decodeURIComponent(location.hash.slice(1));
+  for (let node = id && document.getElementById(id); node; node = node.parentElement) {
+    if (node.tagName === "DETAILS") node.open = true;
+  }
+}
+
+export function start() {
+  addEventListener("beforeprint", openForPrint);
+  addEventListener("hashchange", openTarget);
+  openTarget();
+  const button = document.getElementById("bnn-code-button");
+  if (!button) return;
+  const hidden = document.documentElement.dataset.code === "hidden";
+  if (hidden) for (const cell of cells()) cell.open = false;
+  show(button, hidden);
+  button.addEventListener("click", () => {
+    const hide = button.getAttribute("aria-pressed") !== "true";
+    for (const cell of cells()) cell.open = !hide;
+    remember(hide);
+    show(button, hide);
+  });
+}
