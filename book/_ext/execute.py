@@ -1,0 +1,407 @@
+"""Run the pages' code before Sphinx builds them: two at a time, longest first, when it has changed.
+
+A page's outputs are kept under a *key*: the digest of everything that its code can see, which is
+its own cells, the lock of the environment, the Python version, the size of the experiments, and of
+the package the modules that it imports, directly or not (as syntax trees without docstrings and
+comments), with the data files that those modules name. A page is run again exactly when its key has
+changed. Kept pages are files written whole or not at all, so an interrupted build loses only the
+page that was running; jupyter-cache, from which Sphinx takes the outputs, is filled afresh from
+them each time and so can hold nothing stale.
+
+Run as ``python book/_ext/execute.py [--size full|smoke] [--jobs N] [--force]``.
+"""
+
+import argparse
+import ast
+import functools
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import time
+import tomllib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+LOCK = "requirements/build.txt"
+TIMEOUT = 900
+NOT_DATA = {".py", ".pyc", ".md", ".typed"}
+_MAGIC = re.compile(r"^\s*[%!]")
+
+#: What a page's process sees. One thread each, as two JAX processes fight over two cores; compiled
+#: programs are kept from run to run; nothing of the user's own Jupyter or IPython settings.
+KERNEL_ENVIRONMENT = {
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    "JUPYTER_PREFER_ENV_PATH": "1",
+    "PYTHONHASHSEED": "0",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+}
+
+
+class PageError(Exception):
+    """A page that could not be run, said in a form that names the page and the cell."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """Where the book, its package and its outputs are."""
+
+    root: Path
+    size: str = "full"
+    package: str = "bnnbook"
+
+    @property
+    def source(self) -> Path:
+        return self.root / "src" / self.package
+
+    @property
+    def output(self) -> Path:
+        """What Jupyter Book is given as its output path; it makes a folder ``_build`` in it."""
+        return self.root / "_build" / self.size
+
+    @property
+    def kept(self) -> Path:
+        return self.output / "pages"
+
+    @property
+    def jupyter_cache(self) -> Path:
+        return self.output / "_build" / ".jupyter_cache"
+
+    def pages(self) -> list[str]:
+        """The pages of the table of contents that exist as Markdown, in its order."""
+        from sphinx_external_toc.parsing import parse_toc_yaml
+
+        toc = parse_toc_yaml(self.root / "_toc.yml")
+        return [doc for doc in toc if (self.root / f"{doc}.md").exists()]
+
+
+# ---- what a page can see -------------------------------------------------------------------------
+
+
+@functools.cache
+def read_page(path: Path, _mtime: int) -> NotebookNode | None:
+    """A Markdown page as a notebook, exactly as MyST-NB reads it; None where it has no kernel."""
+    from myst_nb.core.config import NbParserConfig
+    from myst_nb.core.read import create_nb_reader
+    from myst_parser.config.main import MdParserConfig
+
+    text = path.read_text("utf8")
+    reader = create_nb_reader(str(path), MdParserConfig(), NbParserConfig(), text)
+    return None if reader is None else reader.read(text)
+
+
+def notebook(project: Project, doc: str) -> NotebookNode | None:
+    path = project.root / f"{doc}.md"
+    found = read_page(path, path.stat().st_mtime_ns)
+    return None if found is None else nbformat.from_dict(json.loads(json.dumps(found)))
+
+
+def code_cells(nb: NotebookNode) -> list[str]:
+    return [cell.source for cell in nb.cells if cell.cell_type == "code"]
+
+
+def modules(project: Project) -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    found = {}
+    for path in sorted(project.source.rglob("*.py")):
+        parts = path.relative_to(project.source.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def _parse(code: str) -> ast.Module:
+    plain = "\n".join("" if _MAGIC.match(line) else line for line in code.splitlines())
+    return ast.parse(plain)
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        node.body = [statement for statement in node.body if not _is_text(statement)] or [
+            ast.Pass()
+        ]
+    return tree
+
+
+def _is_text(node: ast.stmt) -> bool:
+    """A docstring, or a string that documents the field above it."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def imported(tree: ast.Module, module: str, known: dict[str, Path]) -> set[str]:
+    """The package's modules that a parsed module (or page, named "") imports, parents included."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(node, module, known)
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        found |= {parent for name in names for parent in _parents(name) if parent in known}
+    return found
+
+
+def _absolute(node: ast.ImportFrom, module: str, known: dict[str, Path]) -> str:
+    if not node.level:
+        return node.module or ""
+    package = module.split(".")
+    if known[module].name != "__init__.py":
+        package = package[:-1]
+    kept = package[: len(package) - node.level + 1]
+    return ".".join([*kept, *([node.module] if node.module else [])])
+
+
+def _parents(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    for end in range(1, len(parts) + 1):
+        yield ".".join(parts[:end])
+
+
+def reached(trees: Iterable[ast.Module], known: dict[str, Path]) -> dict[str, ast.Module]:
+    """The syntax trees of all modules that a page's cells reach, by name."""
+    waiting = set().union(*(imported(tree, "", known) for tree in trees))
+    done: dict[str, ast.Module] = {}
+    while waiting:
+        name = waiting.pop()
+        done[name] = _without_docstrings(ast.parse(known[name].read_text("utf8")))
+        waiting |= imported(done[name], name, known) - done.keys()
+    return done
+
+
+def _strings(trees: Iterable[ast.Module]) -> set[str]:
+    return {
+        node.value
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def data_digests(project: Project, trees: list[ast.Module]) -> dict[str, str]:
+    """The digests of the package's data files that the code names.
+
+    A file counts when a string of the code is its name. Of a TOML file (sizes, reference values),
+    only the tables count whose names the code holds (alone or before a dot), so that a new
+    chapter's table leaves the other chapters' outputs valid.
+    """
+    strings = _strings(trees)
+    words = strings | {string.partition(".")[0] for string in strings}
+    found = {}
+    for path in sorted(project.source.rglob("*")):
+        if not path.is_file() or path.suffix in NOT_DATA or path.name not in strings:
+            continue
+        content = path.read_bytes()
+        if path.suffix == ".toml":
+            tables = tomllib.loads(content.decode("utf8"))
+            seen = {name: table for name, table in tables.items() if name in words}
+            content = json.dumps(seen, sort_keys=True).encode()
+        found[path.relative_to(project.source).as_posix()] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+def page_key(project: Project, nb: NotebookNode) -> tuple[str, list[str]]:
+    """The digest of all that the page's code can see, and the names of the modules it reaches."""
+    cells = code_cells(nb)
+    known = modules(project)
+    try:
+        own = [_parse(cell) for cell in cells]
+    except SyntaxError:
+        # It will fail when run, and then with a better message than here.
+        own = []
+    trees = reached(own, known)
+    seen = {
+        "python": sys.version,
+        "lock": hashlib.sha256((project.root / LOCK).read_bytes()).hexdigest(),
+        "size": project.size,
+        "cells": [(cell.source, cell.metadata) for cell in nb.cells if cell.cell_type == "code"],
+        "modules": {name: ast.dump(tree) for name, tree in sorted(trees.items())},
+        "data": data_digests(project, [*own, *trees.values()]),
+    }
+    digest = hashlib.sha256(json.dumps(seen, sort_keys=True, default=str).encode()).hexdigest()
+    return digest, sorted(trees)
+
+
+# ---- running -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A page's outputs with the key under which they hold."""
+
+    nb: NotebookNode
+    key: str
+    seconds: float
+
+
+def load_kept(project: Project, doc: str) -> Kept | None:
+    """What was kept of a page, None where nothing was or the file is not whole."""
+    path = project.kept / f"{doc}.json"
+    try:
+        record = json.loads(path.read_text("utf8"))
+        return Kept(nbformat.from_dict(record["nb"]), record["key"], float(record["seconds"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def save_kept(project: Project, doc: str, kept: Kept) -> None:
+    path = project.kept / f"{doc}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = path.with_suffix(f".{os.getpid()}.tmp")
+    record = {"key": kept.key, "seconds": round(kept.seconds, 3), "nb": kept.nb}
+    whole.write_text(json.dumps(record, ensure_ascii=False), "utf8")
+    whole.replace(path)
+
+
+def run_page(project: Project, doc: str, nb: NotebookNode) -> tuple[NotebookNode, float]:
+    """Run one page in a kernel of its own, in the page's folder.
+
+    Raises:
+        PageError: where a cell fails, takes too long or writes to standard error.
+    """
+    from jupyter_cache.executors.utils import single_nb_execution
+
+    os.environ.update(KERNEL_ENVIRONMENT)
+    os.environ["BNNBOOK_SIZE"] = project.size
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(project.root / "_build" / "jax")
+    os.environ["IPYTHONDIR"] = str(project.output / "ipython")
+    Path(os.environ["IPYTHONDIR"]).mkdir(parents=True, exist_ok=True)
+    folder = (project.root / doc).parent
+    # A kernel warns that anybody on the machine could listen to it; nobody else is on a build's.
+    quiet = ["--IPKernelApp.log_level=40"]
+    try:
+        result = single_nb_execution(
+            nb, cwd=str(folder), timeout=TIMEOUT, allow_errors=False, extra_arguments=quiet
+        )
+    except Exception as error:
+        raise PageError(f"{doc}.md: its kernel failed: {error}") from None
+    problem = _problem(doc, nb)
+    if problem or result.err is not None:
+        raise PageError(problem or f"{doc}.md: {result.exc_string}")
+    return nb, result.time
+
+
+def _problem(doc: str, nb: NotebookNode) -> str | None:
+    """What went wrong, with the page and the cell's number and text."""
+    cells = [cell for cell in nb.cells if cell.cell_type == "code"]
+    for index, cell in enumerate(cells, 1):
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                what = f"{output.ename}: {output.evalue}\n" + "\n".join(output.traceback)
+            elif output.get("name") == "stderr":
+                what = f"wrote to standard error:\n{output.text}"
+            else:
+                continue
+            source = "\n".join(f"    {line}" for line in cell.source.splitlines())
+            return f"{doc}.md, code cell {index} of {len(cells)}:\n{source}\n{what}"
+    last = next((i for i, c in enumerate(cells, 1) if c.get("execution_count") is None), None)
+    return None if last is None else f"{doc}.md, code cell {last} of {len(cells)}: did not finish"
+
+
+def fill_jupyter_cache(project: Project, kept: dict[str, Kept]) -> None:
+    """A fresh jupyter-cache that holds the kept pages and nothing else."""
+    from jupyter_cache import get_cache
+    from jupyter_cache.base import CacheBundleIn
+
+    shutil.rmtree(project.jupyter_cache, ignore_errors=True)
+    project.jupyter_cache.mkdir(parents=True)
+    cache = get_cache(str(project.jupyter_cache))
+    for doc, page in kept.items():
+        path = str(project.root / f"{doc}.md")
+        bundle = CacheBundleIn(page.nb, path, data={"execution_seconds": page.seconds})
+        cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+    cache.db.dispose()
+
+
+def execute(project: Project, jobs: int = 2, force: bool = False) -> list[str]:
+    """Run every page whose key has changed and fill jupyter-cache.
+
+    Returns:
+        The pages that were run.
+
+    Raises:
+        PageError: where a page failed, after all others were run and kept.
+    """
+    fresh: dict[str, Kept] = {}
+    stale: dict[str, tuple[NotebookNode, str, float]] = {}
+    for doc in project.pages():
+        nb = notebook(project, doc)
+        if nb is None:
+            continue
+        key, _ = page_key(project, nb)
+        kept = load_kept(project, doc)
+        if kept is not None and kept.key == key and not force:
+            fresh[doc] = kept
+        else:
+            stale[doc] = (nb, key, kept.seconds if kept else float("inf"))
+    ran, failures = _run_all(project, stale, jobs)
+    fill_jupyter_cache(project, fresh | ran)
+    for doc, page in sorted((fresh | ran).items(), key=lambda item: -item[1].seconds):
+        print(f"  {page.seconds:7.1f} s  {doc}{'' if doc in ran else '  (kept)'}", flush=True)
+    if failures:
+        raise PageError("\n\n".join(failures))
+    return list(ran)
+
+
+def _run_all(
+    project: Project, stale: dict[str, tuple[NotebookNode, str, float]], jobs: int
+) -> tuple[dict[str, Kept], list[str]]:
+    started = time.perf_counter()
+    ran: dict[str, Kept] = {}
+    failures: list[str] = []
+    print(f"{len(stale)} pages to run ({project.size}), {jobs} at a time", flush=True)
+    if not stale:
+        return ran, failures
+    longest_first = sorted(stale, key=lambda doc: -stale[doc][2])
+    with ProcessPoolExecutor(min(jobs, len(stale))) as pool:
+        futures = {pool.submit(run_page, project, doc, stale[doc][0]): doc for doc in longest_first}
+        for count, future in enumerate(as_completed(futures), 1):
+            doc = futures[future]
+            so_far = f"[{count}/{len(stale)}, {time.perf_counter() - started:.0f} s]"
+            try:
+                nb, seconds = future.result()
+            except PageError as error:
+                failures.append(str(error))
+                print(f"{so_far} {doc}: FAILED", flush=True)
+                continue
+            ran[doc] = Kept(nb, stale[doc][1], seconds)
+            save_kept(project, doc, ran[doc])
+            print(f"{so_far} {doc}: {seconds:.1f} s", flush=True)
+    return ran, failures
+
+
+def main(argv: list[str] | None = None) -> Any:
+    parser = argparse.ArgumentParser(description="Run the pages whose code or inputs changed.")
+    parser.add_argument("--size", choices=("full", "smoke"), default="full")
+    parser.add_argument("--jobs", type=int, default=2, help="pages run at the same time")
+    parser.add_argument("--force", action="store_true", help="run every page")
+    options = parser.parse_args(argv)
+    project = Project(Path(__file__).resolve().parents[2], options.size)
+    try:
+        execute(project, options.jobs, options.force)
+    except PageError as error:
+        return f"\nA page failed; nothing is published.\n\n{error}"
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

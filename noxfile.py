@@ -1,0 +1,112 @@
+"""Every task of the book: ``python -m nox -s NAME``, ``python -m nox --list`` for their names.
+
+Each session makes its own environment from the hashed locks in ``requirements``, once, and again
+only when a lock has changed.
+"""
+
+import hashlib
+import sys
+from pathlib import Path
+
+OLDEST = (3, 12)
+if sys.version_info < OLDEST:
+    sys.exit(
+        "This book needs Python 3.12 or newer (3.13 is best), but nox runs on {}.{}.{}; pyenv and "
+        "uv choose a right one by themselves from .python-version.".format(*sys.version_info[:3])
+    )
+
+import nox  # noqa: E402
+
+nox.options.sessions = ["build"]
+nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = True
+
+ROOT = Path(__file__).parent
+LOCKS = {
+    "requirements/build.txt": ["--group", "build"],
+    "requirements/tests.txt": ["--group", "tests", "--constraint", "requirements/build.txt"],
+    "binder/requirements.txt": ["--group", "binder", "--constraint", "requirements/build.txt"],
+    "requirements/uv.txt": None,
+}
+
+
+def install(session, lock):
+    """Make the session's environment hold what the lock names and the package; once a lock."""
+    content = (ROOT / lock).read_bytes() + (ROOT / "pyproject.toml").read_bytes()
+    wanted = hashlib.sha256(content + sys.version.encode()).hexdigest()
+    stamp = Path(session.virtualenv.location) / "installed-from"
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return
+    stamp.unlink(missing_ok=True)
+    session.log("installing %s: a minute the first time", lock)
+    if not list(Path(session.virtualenv.location).rglob("uv/__init__.py")):
+        session.install("--require-hashes", "-r", "requirements/uv.txt", silent=True)
+    uv = ["python", "-m", "uv", "pip"]
+    session.run(*uv, "sync", "--quiet", "--require-hashes", lock)
+    session.run(*uv, "install", "--quiet", "--no-deps", "--no-build-isolation", "-e", ".")
+    stamp.write_text(wanted)
+
+
+@nox.session
+def build(session):
+    """Build the book into _build/html. Options after --: --force, --jobs N, --size smoke."""
+    install(session, "requirements/build.txt")
+    session.run("python", "book/_ext/build.py", *session.posargs)
+
+
+@nox.session
+def tests(session):
+    """Lint, types, unit tests and laws, every page at its small size, the checks of the site.
+
+    Options after -- go to pytest; with any, only pytest runs.
+    """
+    install(session, "requirements/tests.txt")
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+        return
+    lint_commands(session)
+    session.run("pytest", "-q", "-m", "not site")
+    session.run("python", "book/_ext/build.py", "--size", "smoke", "--install-browser")
+    session.run("pytest", "-q", "-m", "site")
+
+
+@nox.session
+def lint(session):
+    """Ruff and mypy."""
+    install(session, "requirements/tests.txt")
+    lint_commands(session)
+
+
+def lint_commands(session):
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+
+
+@nox.session
+def serve(session):
+    """For authors: build, serve on this machine, build again and reload at every change."""
+    install(session, "requirements/build.txt")
+    session.run("python", "book/_ext/serve.py", *session.posargs)
+
+
+@nox.session
+def links(session):
+    """Check the links to other sites (needs a network; the weekly workflow runs it)."""
+    install(session, "requirements/build.txt")
+    session.run("lychee", "--no-progress", "_build/html/**/*.html", *session.posargs)
+
+
+@nox.session
+def lock(session):
+    """Resolve the dependencies of pyproject.toml anew and write the hashed locks.
+
+    Options after -- go to uv, for example --upgrade.
+    """
+    session.install("-r", "requirements/uv.in")
+    compile_ = ["python", "-m", "uv", "pip", "compile", "--quiet", "--universal", "--no-header"]
+    compile_ += ["--python-version", "{}.{}".format(*OLDEST), "--generate-hashes", "--no-annotate"]
+    compile_ += ["--no-emit-index-url", "--no-emit-find-links", *session.posargs]
+    for path, options in LOCKS.items():
+        source = ["pyproject.toml", *options] if options else ["requirements/uv.in"]
+        session.run(*compile_, *source, "--output-file", path)

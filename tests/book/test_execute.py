@@ -1,0 +1,225 @@
+"""A page is run exactly when something that its code can see has changed."""
+
+import json
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import execute
+from execute import PageError, Project
+
+HEADER = """---
+jupytext: {text_representation: {extension: .md, format_name: myst}}
+kernelspec: {display_name: Python 3, language: python, name: python3}
+---
+# A page
+
+"""
+
+
+def page(*cells: str) -> str:
+    return HEADER + "\n\n".join(f"```{{code-cell}} ipython3\n{cell}\n```" for cell in cells)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A book of two pages over a package of three modules, two data files among them."""
+    files = {
+        "_toc.yml": "format: jb-book\nroot: book/one\nchapters: [{file: book/two}]\n",
+        "requirements/build.txt": "nothing==1\n",
+        "src/toy/__init__.py": "",
+        "src/toy/base.py": '"""Base."""\n\n\ndef double(x):\n    """Twice."""\n    return 2 * x\n',
+        "src/toy/one.py": "from .base import double\n\n\ndef f(x):\n    return double(x) + 1\n",
+        "src/toy/two.py": "from pathlib import Path\nimport tomllib\n\n\ndef g(key):\n"
+        "    path = Path(__file__).parent / 'values.toml'\n"
+        "    return tomllib.loads(path.read_text())[key]['value']\n",
+        "src/toy/values.toml": "[seen]\nvalue = 1\n[unseen]\nvalue = 2\n",
+        "book/one.md": page("from toy import one\none.f(3)"),
+        "book/two.md": page("from toy.two import g\ng('seen')"),
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "src"))
+    return Project(tmp_path, package="toy")
+
+
+def edit(project: Project, name: str, old: str, new: str) -> None:
+    path = project.root / name
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def keys(project: Project) -> dict[str, str]:
+    return {d: execute.page_key(project, execute.notebook(project, d))[0] for d in project.pages()}
+
+
+def output(project: Project, doc: str) -> str:
+    """What Sphinx would show: the output in jupyter-cache, not our own store."""
+    from jupyter_cache import get_cache
+
+    cache = get_cache(str(project.jupyter_cache))
+    _, merged = cache.merge_match_into_notebook(execute.notebook(project, doc))
+    cache.db.dispose()
+    outputs = [out for cell in merged.cells for out in cell.get("outputs", [])]
+    return outputs[-1]["data"]["text/plain"]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "changed"),
+    [
+        ("src/toy/one.py", "+ 1", "+ 10", {"book/one"}),
+        ("src/toy/base.py", "2 * x", "3 * x", {"book/one"}),
+        ("src/toy/two.py", "['value']", "['value'] * 1", {"book/two"}),
+        ("src/toy/__init__.py", "", "VERSION = 2\n", {"book/one", "book/two"}),
+        ("src/toy/base.py", "Twice.", "Two times.", set()),
+        ("src/toy/one.py", "return", "# why\n    return", set()),
+        ("src/toy/values.toml", "value = 1", "value = 7", {"book/two"}),
+        ("src/toy/values.toml", "value = 2", "value = 7", set()),
+        ("requirements/build.txt", "==1", "==2", {"book/one", "book/two"}),
+        ("book/one.md", "f(3)", "f(4)", {"book/one"}),
+        ("book/one.md", "# A page", "# A better page", set()),
+    ],
+)
+def test_a_key_changes_exactly_for_the_pages_that_can_see_a_change(
+    project, name, old, new, changed
+):
+    before = keys(project)
+    edit(project, name, old, new)
+    after = keys(project)
+    assert {doc for doc in before if before[doc] != after[doc]} == changed
+
+
+def test_the_size_and_an_indirect_import_are_part_of_the_key(project):
+    small = Project(project.root, "smoke", project.package)
+    assert keys(project).keys() == keys(small).keys()
+    assert not set(keys(project).values()) & set(keys(small).values())
+    nb = execute.notebook(project, "book/one")
+    assert execute.page_key(project, nb)[1] == ["toy", "toy.base", "toy.one"]
+
+
+@pytest.mark.slow
+def test_no_stale_output_survives(project, capsys):
+    assert set(execute.execute(project)) == {"book/one", "book/two"}
+    assert (output(project, "book/one"), output(project, "book/two")) == ("7", "1")
+    assert execute.execute(project) == []
+    edit(project, "src/toy/base.py", "2 * x", "5 * x")
+    assert execute.execute(project) == ["book/one"]
+    assert (output(project, "book/one"), output(project, "book/two")) == ("16", "1")
+    # Going back is a change too: the first run's output was not kept beside the second's.
+    edit(project, "src/toy/base.py", "5 * x", "2 * x")
+    assert execute.execute(project) == ["book/one"]
+    assert output(project, "book/one") == "7"
+    # Mutation: with a key that is blind to the package, the stale output would be shown.
+    kept = execute.load_kept(project, "book/one")
+    edit(project, "src/toy/base.py", "2 * x", "9 * x")
+    blind = execute.Kept(kept.nb, keys(project)["book/one"], kept.seconds)
+    execute.save_kept(project, "book/one", blind)
+    assert execute.execute(project) == []
+    assert output(project, "book/one") == "7"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["half", "not json", "missing", "cache gone"])
+def test_a_build_recovers_from_a_kill(project, damage):
+    execute.execute(project)
+    kept = project.kept / "book/one.json"
+    whole = kept.read_text()
+    if damage == "half":
+        kept.write_text(whole[: len(whole) // 2])
+    elif damage == "not json":
+        kept.write_bytes(b"\x00\xff")
+    elif damage == "missing":
+        kept.unlink()
+    else:
+        shutil.rmtree(project.jupyter_cache)
+        (project.jupyter_cache.parent / ".jupyter_cache").write_text("not a folder")
+        project.jupyter_cache.unlink()
+    again = execute.execute(project)
+    assert again == ([] if damage == "cache gone" else ["book/one"])
+    assert output(project, "book/one") == "7"
+
+
+@pytest.mark.slow
+def test_a_failing_cell_is_named_and_the_other_pages_are_kept(project):
+    edit(project, "src/toy/one.py", "double(x) + 1", "double(x) / 0")
+    with pytest.raises(PageError) as failure:
+        execute.execute(project)
+    message = str(failure.value)
+    assert "book/one.md, code cell 1 of 1" in message
+    assert "one.f(3)" in message
+    assert "ZeroDivisionError" in message
+    assert execute.load_kept(project, "book/one") is None
+    assert output(project, "book/two") == "1"
+
+
+@pytest.mark.slow
+def test_a_page_that_writes_to_standard_error_fails(project):
+    path = project.root / "book/one.md"
+    path.write_text(page("1 + 1", "import warnings\nwarnings.warn('beware')"))
+    with pytest.raises(PageError, match=r"book/one\.md, code cell 2 of 2") as failure:
+        execute.execute(project)
+    assert "wrote to standard error" in str(failure.value)
+    assert "beware" in str(failure.value)
+
+
+def test_the_longest_page_starts_first(project, monkeypatch):
+    started = []
+
+    class Pool:
+        def __init__(self, jobs):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            return False
+
+        def submit(self, run, project, doc, nb):
+            from concurrent.futures import Future
+
+            started.append(doc)
+            future = Future()
+            future.set_result((nb, 1.0))
+            return future
+
+    monkeypatch.setattr(execute, "ProcessPoolExecutor", Pool)
+    nb = nbformat.v4.new_notebook()
+    stale = {"short": (nb, "k", 1.0), "new": (nb, "k", float("inf")), "long": (nb, "k", 9.0)}
+    execute._run_all(project, stale, 2)
+    assert started == ["new", "long", "short"]
+
+
+def test_every_data_file_of_the_package_is_named_by_a_module():
+    """A file that no module names would not be part of any page's key."""
+    project = Project(Path(__file__).parents[2])
+    trees = [execute._parse(p.read_text("utf8")) for p in execute.modules(project).values()]
+    named = set(execute.data_digests(project, trees))
+    present = {
+        path.relative_to(project.source).as_posix()
+        for path in project.source.rglob("*")
+        if path.is_file() and path.suffix not in execute.NOT_DATA
+    }
+    assert present == named
+
+
+def test_the_package_imports_nothing_by_name_at_run_time():
+    """The keys follow import statements; a module imported by a string would escape them."""
+    project = Project(Path(__file__).parents[2])
+    for name, path in execute.modules(project).items():
+        text = path.read_text("utf8")
+        assert "import_module" not in text, name
+        assert "__import__" not in text, name
+
+
+def test_kept_pages_are_plain_json(project):
+    nb = execute.notebook(project, "book/one")
+    execute.save_kept(project, "book/one", execute.Kept(nb, "key", 1.5))
+    record = json.loads((project.kept / "book/one.json").read_text())
+    assert (record["key"], record["seconds"]) == ("key", 1.5)
+    assert execute.load_kept(project, "book/one").nb == nb
