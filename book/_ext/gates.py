@@ -188,7 +188,7 @@ def _directive(token: Token, start: int) -> Iterator[Prose]:
     elif name not in NOT_PROSE:
         if argument:
             yield from prose(argument, start)
-        body = re.sub(r"\A(?:---\n.*?\n---\n|(?::[\w-]+:.*\n)*)", _blank, token.content, flags=re.S)
+        body = re.sub(r"\A(?:---\n.*?\n---\n|(?::[\w-]+:[^\n]*\n)*)", _blank, token.content, flags=re.S)
         yield from prose(body, start + 1)
 
 

@@ -34,7 +34,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         """For servers that add something to what they send."""
         return body
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         plain = self.path.partition("?")[0]
         if not plain.startswith(self.prefix):
             return self.send_error(404)
