@@ -29,36 +29,36 @@ log = logging.getLogger(__name__)
 TEMPLATES = Path(__file__).resolve().parents[1] / "_templates"
 EARLY = Path("site/early.js")
 #: What the theme and Sphinx copy that no page loads.
-LITTER = ("_static/**/*.map", "_static/scripts/fontawesome.js*", "_static/sphinx-thebe.*",
-          "_static/togglebutton.*", "_static/webpack-macros.html", "_static/sbt-webpack-macros.html",
-          "_static/site/early.js", "_static/**/*.LICENSE.txt.map")
+LITTER = (
+    "_static/**/*.map",
+    "_static/scripts/fontawesome.js*",
+    "_static/sphinx-thebe.*",
+    "_static/togglebutton.*",
+    "_static/webpack-macros.html",
+    "_static/sbt-webpack-macros.html",
+    "_static/site/early.js",
+    "_static/**/*.LICENSE.txt.map",
+)
 
 
-def palette_css() -> str:
-    """The figures' colours as CSS variables, light and dark, for figures drawn in the browser."""
-    names = {value: name for name, value in vars(palette).items() if name.isupper() and isinstance(value, str)}
-
-    def variables(colours: dict[str, str]) -> str:
-        return "".join(f"--bnn-{names[light].lower()}:{shown};" for light, shown in colours.items() if light in names)
-
-    light = {colour: colour for colour in palette.DARK}
-    return f":root{{{variables(light)}}}\nhtml[data-theme=dark]{{{variables(palette.DARK)}}}\n"
+def staging_folder(app: Sphinx) -> Path:
+    """Where the build's own static files wait to be copied."""
+    return Path(app.doctreedir).parent / ".site-assets"
 
 
 def stage(app: Sphinx) -> None:
     """Lay ready what the build makes for ``_static``, so that Sphinx copies it like the rest."""
     if app.builder.format != "html":
         return
-    folder = Path(app.doctreedir).parent / ".site-assets"
+    folder = staging_folder(app)
     shutil.rmtree(folder, ignore_errors=True)
     modules = node_tools.ensure_modules()
     katex_math.copy_stylesheet(modules, folder / "katex")
     bundles.bundle("site/early.js", folder / EARLY)
     bundles.bundle("site/index.js", folder / "site/index.js")
-    (folder / "palette.css").write_text(palette_css(), "utf8")
     app.config.html_static_path.append(str(folder))
     app.add_js_file("site/index.js", priority=900)
-    for style in ("katex/katex.css", "palette.css", "booksite.css"):
+    for style in ("katex/katex.css", "booksite.css"):
         app.add_css_file(style, priority=900)
     if bundles.bundle("figures/index.js", folder / "figures/index.js"):
         app.add_js_file("figures/index.js", priority=900)
@@ -105,7 +105,10 @@ def _warn_of_foreign_colours(problems: dict[str, list[str]], texts: dict[str, st
         where = [name for name, text in texts.items() if figure in text] or ["no page"]
         log.warning(
             "figure %s on %s has no dark form: %s is not in bnnbook.plotting.palette",
-            figure, ", ".join(where), ", ".join(paints), type="figures",
+            figure,
+            ", ".join(where),
+            ", ".join(paints),
+            type="figures",
         )
 
 
@@ -114,7 +117,7 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.format != "html":
         return
     site = Path(app.outdir)
-    early = (site / "_static" / EARLY).read_text("utf8").strip()
+    early = (staging_folder(app) / EARLY).read_text("utf8").strip()
     problems = figures.write_dark_partners(site / "_images", palette.DARK)
     for path in pages(site):
         if path != site / "index.html":

@@ -9,7 +9,14 @@ from pathlib import Path
 import node_tools
 
 ESBUILD = "node_modules/esbuild/bin/esbuild"
-OPTIONS = ("--bundle", "--minify", "--format=iife", "--target=es2022", "--legal-comments=none", "--log-level=warning")
+OPTIONS = (
+    "--bundle",
+    "--minify",
+    "--format=iife",
+    "--target=es2022",
+    "--legal-comments=none",
+    "--log-level=warning",
+)
 
 
 def bundle(source: str, target: Path, directory: Path = node_tools.JS) -> bool:

@@ -90,7 +90,9 @@ class Chapter:
     def key(self) -> str:
         """The entry's key: first author, year and page, as in ``smith2026bayestheorem``."""
         first = re.sub(r"^the ", "", self.book.authors[0].family.lower())
-        return re.sub(r"[^a-z0-9]", "", first) + self.book.year + re.sub(r"[^a-z0-9]", "", self.slug)
+        return (
+            re.sub(r"[^a-z0-9]", "", first) + self.book.year + re.sub(r"[^a-z0-9]", "", self.slug)
+        )
 
 
 def _author(entry: dict[str, Any]) -> Author:
@@ -146,7 +148,9 @@ def _escaped(text: str) -> str:
 def bibtex(chapter: Chapter) -> str:
     """The chapter's BibTeX entry."""
     book = chapter.book
-    who = [f"{{{_escaped(a.family)}}}" if a.is_group else _escaped(a.inverted) for a in book.authors]
+    who = [
+        f"{{{_escaped(a.family)}}}" if a.is_group else _escaped(a.inverted) for a in book.authors
+    ]
     fields = {
         "author": " and ".join(who),
         "title": f"{{{_escaped(chapter.title)}}}",
@@ -166,7 +170,12 @@ def ris(chapter: Chapter) -> str:
     rows = [("TY", "CHAP"), *(("AU", author.inverted) for author in book.authors)]
     rows += [("TI", chapter.title), ("T2", book.title), ("SE", chapter.number)]
     rows += [("PY", book.year), ("DA", book.date.replace("-", "/")), ("ET", book.version)]
-    rows += [("UR", chapter.url), ("LA", "en"), *([("DO", book.doi)] if book.doi else []), ("ER", "")]
+    rows += [
+        ("UR", chapter.url),
+        ("LA", "en"),
+        *([("DO", book.doi)] if book.doi else []),
+        ("ER", ""),
+    ]
     return "".join(f"{tag}  - {value}\n" for tag, value in rows)
 
 
@@ -220,7 +229,10 @@ def _highwire(book: Book, chapter: Chapter | None, url: str) -> list[tuple[str, 
     if chapter:
         titles += [("citation_inbook_title", book.title), ("citation_book_title", book.title)]
     rows = titles + [("citation_author", author.inverted) for author in book.authors]
-    rows += [("citation_publication_date", book.date.replace("-", "/")), ("citation_language", "en")]
+    rows += [
+        ("citation_publication_date", book.date.replace("-", "/")),
+        ("citation_language", "en"),
+    ]
     rows += [("citation_public_url", url), ("citation_fulltext_html_url", url)]
     return rows + ([("citation_doi", book.doi)] if book.doi else [])
 
@@ -235,7 +247,9 @@ def metadata(book: Book, chapter: Chapter | None = None, description: str = "") 
         f'<meta name="{name}" content="{html.escape(value)}" />'
         for name, value in _highwire(book, chapter, url)
     ] + [
-        f'<meta property="{name}" content="{html.escape(value)}" />' for name, value in graph if value
+        f'<meta property="{name}" content="{html.escape(value)}" />'
+        for name, value in graph
+        if value
     ]
     schema = chapter_schema(chapter) if chapter else book_schema(book)
     data = json.dumps({"@context": "https://schema.org", **schema}, ensure_ascii=False)
@@ -251,7 +265,8 @@ def block(chapter: Chapter, files: str) -> str:
         files: Address of the chapter's citation files, without their suffix.
     """
     sentence = html.escape(plain_text(chapter)).replace(
-        html.escape(chapter.url), f'<a href="{html.escape(chapter.url)}">{html.escape(chapter.url)}</a>'
+        html.escape(chapter.url),
+        f'<a href="{html.escape(chapter.url)}">{html.escape(chapter.url)}</a>',
     )
     formats = (("BibTeX", "bib"), ("RIS", "ris"), ("CSL-JSON", "json"))
     links = " · ".join(f'<a href="{files}.{end}" download>{name}</a>' for name, end in formats)

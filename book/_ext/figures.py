@@ -15,7 +15,11 @@ from bs4 import BeautifulSoup, Tag
 #: Attributes and style properties that hold a colour.
 PAINTS = ("fill", "stroke", "stop-color", "flood-color", "color")
 NEUTRAL = {"none", "transparent", "currentcolor", "inherit"}
-PAINT = re.compile(r"(?P<before>(?<![\w-])(?:%s)\s*(?::|=\s*[\"'])\s*)(?P<colour>[^;\"'}]+)" % "|".join(PAINTS))
+PAINT = re.compile(
+    r"(?P<before>(?<![\w-])(?:%s)\s*(?::|=\s*[\"'])\s*)(?P<colour>[^;\"'}]+)" % "|".join(PAINTS)
+)
+#: A style that says what fills a shape: a colour, or that nothing is seen of it.
+OWN_FILL = re.compile(r"(?<![\w-])(?:fill\s*:|fill-opacity\s*:\s*0(?:\.0*)?(?:;|$))")
 SHAPES = {"circle", "ellipse", "line", "path", "polygon", "polyline", "rect", "text", "use"}
 #: Elements that are drawn only where something refers to them.
 UNDRAWN = {"defs", "clipPath", "metadata", "style"}
@@ -56,7 +60,7 @@ def _has_default_fill(element: ElementTree.Element, inherited: bool) -> bool:
     if tag in UNDRAWN:
         return False
     style = element.get("style", "")
-    filled = inherited or "fill" in element.attrib or re.search(r"(?<![\w-])fill\s*:", style) is not None
+    filled = inherited or "fill" in element.attrib or bool(OWN_FILL.search(style))
     if tag in SHAPES and not filled:
         return True
     return any(_has_default_fill(child, filled) for child in element)
@@ -65,7 +69,9 @@ def _has_default_fill(element: ElementTree.Element, inherited: bool) -> bool:
 def size(svg: str) -> tuple[int, int] | None:
     """Width and height in CSS pixels, or none where the figure does not say."""
     root = ElementTree.fromstring(svg)
-    lengths = [re.fullmatch(r"([\d.]+)([a-z]*)", root.get(side, "")) for side in ("width", "height")]
+    lengths = [
+        re.fullmatch(r"([\d.]+)([a-z]*)", root.get(side, "")) for side in ("width", "height")
+    ]
     if not all(length and length[2] in UNITS for length in lengths):
         return None
     width, height = (round(float(length[1]) * UNITS[length[2]]) for length in lengths if length)
@@ -95,18 +101,19 @@ def write_dark_partners(images: Path, dark: Mapping[str, str]) -> dict[str, list
 def pair_images(soup: BeautifulSoup, page: Path) -> None:
     """Put the dark partner beside every figure of a page, each with its size.
 
-    The browser fetches only the one that the theme shows, since both load lazily.
+    The browser fetches only the one that is shown, since both load lazily. The theme's own classes
+    for such pairs are of no use: they hide the caption too. Its ``dark-light`` says: do not dim.
     """
     for image in soup.select("img[src*='_images/']"):
         path = page.parent / str(image["src"])
-        if not is_figure(path) or "only-light" in image.get_attribute_list("class"):
+        if not is_figure(path) or "bnn-light" in image.get_attribute_list("class"):
             continue
         _set_size(image, path.read_text("utf8"))
         image["loading"] = "lazy"
         dark = soup.new_tag("img", attrs=dict(image.attrs))
         dark["src"] = str(image["src"]).removesuffix(".svg") + DARK_SUFFIX
-        for tag, name in ((image, "only-light"), (dark, "only-dark")):
-            tag["class"] = [*tag.get_attribute_list("class"), name] if tag.get("class") else [name]
+        for tag, name in ((image, "bnn-light"), (dark, "bnn-dark")):
+            tag["class"] = [*tag.get("class", []), "dark-light", name]
         image.insert_after(dark)
 
 

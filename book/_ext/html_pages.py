@@ -18,7 +18,13 @@ UNUSED_INLINE = re.compile(
 UNUSED_FILES = ("fontawesome.js", "sphinx-thebe", "togglebutton.", "sphinx-book-theme.js.map")
 #: Files of Sphinx's own search page, and of the index, that the theme puts on every page.
 SPHINX_PAGES = ("search.html", "genindex.html")
-SEARCH_FILES = ("searchtools.js", "language_data.js", "searchindex.js", "doctools.js", "sphinx_highlight.js")
+SEARCH_FILES = (
+    "searchtools.js",
+    "language_data.js",
+    "searchindex.js",
+    "doctools.js",
+    "sphinx_highlight.js",
+)
 #: Files that only a page holding the selector needs.
 NEEDED_BY = {
     "katex/katex.css": ".katex",
@@ -49,8 +55,12 @@ def drop_unused(soup: BeautifulSoup, name: str) -> None:
         unused = any(file in address for file in UNUSED_FILES)
         if name not in SPHINX_PAGES:
             unused |= any(address.endswith(file) for file in SEARCH_FILES)
-        unused |= any(file in address and not soup.select_one(css) for file, css in NEEDED_BY.items())
-        unused |= tag.name == "script" and not address and bool(UNUSED_INLINE.match(tag.text.strip()))
+        unused |= any(
+            file in address and not soup.select_one(css) for file, css in NEEDED_BY.items()
+        )
+        unused |= (
+            tag.name == "script" and not address and bool(UNUSED_INLINE.match(tag.text.strip()))
+        )
         unused |= tag.get("type") == "text/x-thebe-config"
         if unused:
             tag.decompose()
@@ -79,9 +89,10 @@ def defer_scripts(soup: BeautifulSoup) -> None:
 
 
 def set_language(soup: BeautifulSoup) -> None:
-    """Say that the book is written in British English."""
+    """Say that the book is written in British English, and is light where no script says else."""
     assert soup.html is not None
     soup.html["lang"] = "en-GB"
+    soup.html["data-theme"] = "light"
 
 
 def early_script(soup: BeautifulSoup, code: str) -> None:
@@ -107,12 +118,16 @@ def name_regions(soup: BeautifulSoup) -> None:
         tag["role"], tag["aria-label"] = "complementary", "Book"
     for dialog in soup.select("#pst-search-dialog"):
         dialog["aria-label"] = "Search"
-    for dialog, label in (("#pst-primary-sidebar-modal", "Contents of the book"),
-                          ("#pst-secondary-sidebar-modal", "Contents of this page")):
+    for dialog, label in (
+        ("#pst-primary-sidebar-modal", "Contents of the book"),
+        ("#pst-secondary-sidebar-modal", "Contents of this page"),
+    ):
         for tag in soup.select(dialog):
             tag["aria-label"] = label
-    for button in soup.select("button[title]:not([aria-label])"):
-        if not button.get_text(strip=True):
+    for button in soup.select("button"):
+        if button.get_text(strip=True):
+            del button["aria-label"]
+        elif button.get("title") and not button.get("aria-label"):
             button["aria-label"] = button["title"]
     for icon in soup.select("i[class*='fa-'], span.fa-solid"):
         icon["aria-hidden"] = "true"
@@ -149,14 +164,26 @@ def fold_admonitions(soup: BeautifulSoup) -> None:
 
 
 def fold_code(soup: BeautifulSoup) -> None:
-    """Put each cell's visible source into a disclosure of its own, open until the reader closes it."""
+    """Make each cell's source, and what MyST-NB hides, a disclosure with one kind of summary.
+
+    A source that the page shows is open until the reader folds it.
+    """
     for source in soup.select("div.cell > div.cell_input"):
-        details = soup.new_tag("details", attrs={"class": "bnn-code", "open": ""})
-        summary = soup.new_tag("summary", attrs={"class": "bnn-summary"})
-        summary.string = "Code"
-        source.wrap(details).insert(0, summary)
-    for hidden in soup.select("div.cell details.hide.above-input"):
-        hidden["class"] = [*hidden.get_attribute_list("class"), "bnn-code"]
+        details = soup.new_tag(
+            "details", attrs={"class": "bnn-fold bnn-code bnn-plain", "open": ""}
+        )
+        source.wrap(details).insert(0, soup.new_tag("summary"))
+    for details in soup.select("div.cell > details.hide"):
+        is_output = "above-output" in details["class"] or "below-input" in details["class"]
+        details["class"] = ["bnn-fold"] if is_output else ["bnn-fold", "bnn-code"]
+    for summary in soup.select(".bnn-fold > summary"):
+        what = "code" if "bnn-code" in summary.parent["class"] else "output"
+        summary.clear()
+        summary.attrs = {}
+        for state, verb in (("closed", "Show"), ("opened", "Hide")):
+            span = soup.new_tag("span", attrs={"class": f"bnn-{state}"})
+            span.string = f"{verb} {what}"
+            summary.append(span)
 
 
 def link_downloads(soup: BeautifulSoup) -> None:
@@ -179,7 +206,10 @@ def wrap_tables(soup: BeautifulSoup) -> None:
     """Let a wide table scroll by itself, so that a phone's page does not."""
     for table in soup.select("article table"):
         parent = table.parent
-        wrapped = parent is not None and "pst-scrollable-table-container" in parent.get_attribute_list("class")
+        wrapped = (
+            parent is not None
+            and "pst-scrollable-table-container" in parent.get_attribute_list("class")
+        )
         if not wrapped:
             table.wrap(soup.new_tag("div", attrs={"class": "pst-scrollable-table-container"}))
 
@@ -197,8 +227,15 @@ def clean(soup: BeautifulSoup, name: str, early: str) -> None:
     early_script(soup, early)
     mark_searchable(soup, name)
     steps: tuple[Callable[[BeautifulSoup], None], ...] = (
-        defer_scripts, set_language, name_actions, name_regions, mend_roles,
-        fold_admonitions, fold_code, link_downloads, wrap_tables,
+        defer_scripts,
+        set_language,
+        name_actions,
+        name_regions,
+        mend_roles,
+        fold_admonitions,
+        fold_code,
+        link_downloads,
+        wrap_tables,
     )
     for step in steps:
         step(soup)

@@ -1,7 +1,8 @@
 """Font Awesome cut down to the icons that the site shows.
 
 The theme brings three fonts of some 300 kB and a script of 1.5 MB that draws the same icons. The
-script goes (``html_pages``), and of the fonts only the glyphs that a page or a stylesheet names stay.
+script goes (``html_pages``), and of the fonts and of the stylesheet only what a page or another
+rule names stays.
 """
 
 import re
@@ -12,6 +13,7 @@ import pydata_sphinx_theme
 from fontTools import subset, ttLib
 
 THEME = Path(pydata_sphinx_theme.__file__).parent / "theme/pydata_sphinx_theme/static"
+STYLE = Path("styles/pydata-sphinx-theme.css")
 FONTS = Path("vendor/fontawesome/webfonts")
 RULE = re.compile(r'((?:\.fa-[a-z0-9-]+:{1,2}before,?)+)\{content:"\\([0-9a-f]+)"\}')
 NAMED = re.compile(r"\bfa-([a-z0-9-]+)")
@@ -59,13 +61,24 @@ def subset_font(source: Path, target: Path, points: set[int]) -> None:
     font.save(target)
 
 
+def trim(stylesheet: str, points: set[int]) -> str:
+    """A stylesheet without the rules of icons that are not shown."""
+    return RULE.sub(lambda rule: rule[0] if int(rule[2], 16) in points else "", stylesheet)
+
+
+def _texts(folder: Path, pattern: str) -> list[str]:
+    return [path.read_text("utf8", "ignore") for path in folder.rglob(pattern)]
+
+
 def shrink(site: Path) -> None:
-    """Replace the theme's icon fonts in a built site by their subsets."""
+    """Replace the theme's icon fonts and icon rules in a built site by what it shows."""
     static = site / "_static"
     if not (static / FONTS).is_dir():
         return
-    read = lambda suffix, where: (path.read_text("utf8", "ignore") for path in where.rglob(suffix))  # noqa: E731
-    points = wanted(read("*.css", static), read("*.html", site), read("*.js", static))
+    whole = (THEME / STYLE).read_text("utf8")
+    styles = [whole, *_texts(static, "*.css")]
+    points = wanted(styles, _texts(site, "*.html"), _texts(static, "*.js"))
+    (static / STYLE).write_text(trim(whole, points), "utf8")
     for font in (static / FONTS).glob("*.woff2"):
         subset_font(THEME / FONTS / font.name, font, points)
     for old in (static / FONTS).glob("*.ttf"):

@@ -109,7 +109,9 @@ def _append(translator: Any, node: nodes.Node, tex: str, display: bool) -> None:
 
 def visit_inline(translator: Any, node: nodes.math) -> None:
     """Write an inline formula."""
-    translator.body.append(translator.starttag(node, "span", "", CLASS="math notranslate nohighlight"))
+    translator.body.append(
+        translator.starttag(node, "span", "", CLASS="math notranslate nohighlight")
+    )
     _append(translator, node, node.astext(), False)
     translator.body.append("</span>")
     raise nodes.SkipNode

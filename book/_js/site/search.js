@@ -42,6 +42,20 @@ function excerpt(html) {
   return line;
 }
 
+// Pagefind shortens a word until something matches. Only what still resembles a word of the query
+// is an answer to it.
+export function resembles(query, html) {
+  const words = query.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
+  const marked = [...html.matchAll(/<mark>(.*?)<\/mark>/gs)].map((match) => match[1].toLowerCase());
+  const shared = (a, b) => [...a].findIndex((letter, i) => letter !== b[i]);
+  return words.some((word) =>
+    marked.some((mark) => {
+      const same = shared(word, mark);
+      return same < 0 || same >= Math.max(3, 0.6 * word.length);
+    }),
+  );
+}
+
 // Headings carry the theme's "#" link and a number of their own.
 const tidy = (title) => title.replace(/#$/, "").trim();
 
@@ -64,7 +78,7 @@ async function answer(root, query) {
   const pages = await Promise.all(
     found.results.slice(0, SHOWN).map(async (result) => sections(result.score, await result.data())),
   );
-  return pages.flat().sort((a, b) => b.score - a.score).slice(0, SHOWN);
+  return pages.flat().filter((section) => resembles(query, section.excerpt)).sort((a, b) => b.score - a.score).slice(0, SHOWN);
 }
 
 function fill(list, status, query, found) {
