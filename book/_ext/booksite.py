@@ -1,8 +1,9 @@
-"""The extension that turns Sphinx's pages into the book's site; ``_config.yml`` names only this one.
+"""The extension that turns Sphinx's pages into the site; ``_config.yml`` names only this.
 
 Each step is a module of its own; this one says in which order they run. What the browser is to get
 is laid ready before Sphinx copies its static files (:func:`stage`), and the written pages are
-finished after Sphinx has done (:func:`finish`), so ``jupyter-book build`` alone gives the whole site.
+finished after Sphinx has done (:func:`finish`), so ``jupyter-book build`` alone gives the whole
+site.
 """
 
 import html
@@ -10,6 +11,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from bs4 import BeautifulSoup
+from sphinx.application import Sphinx
+from sphinx.util import logging
 
 import bundles
 import figures
@@ -19,10 +24,6 @@ import katex_math
 import node_tools
 import policy
 import searching
-from bs4 import BeautifulSoup
-from sphinx.application import Sphinx
-from sphinx.util import logging
-
 from bnnbook.plotting import palette
 
 log = logging.getLogger(__name__)

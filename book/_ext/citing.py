@@ -276,7 +276,8 @@ def block(chapter: Chapter, files: str) -> str:
 <p>{sentence}</p>
 <div class="bnn-cite-entry"><pre id="cite-bibtex">{html.escape(bibtex(chapter))}</pre></div>
 <p class="bnn-cite-links">
-<button type="button" class="btn btn-sm bnn-js-only" data-bnn-copy="cite-bibtex">Copy BibTeX</button>
+<button type="button" class="btn btn-sm bnn-js-only" data-bnn-copy="cite-bibtex">Copy
+BibTeX</button>
 <span>Download: {links}</span></p>
 </section>
 """
@@ -325,6 +326,5 @@ def _cite(app: Sphinx, pagename: str, templatename: str, context: Any, doctree: 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the hook that writes into every page."""
-    # A change of CITATION.cff must reach pages whose text has not changed.
     app.connect("html-page-context", _cite, priority=600)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

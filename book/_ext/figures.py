@@ -1,22 +1,25 @@
 """Figures that follow the theme: each computed SVG gets a dark partner, and a page shows one.
 
-A figure is drawn once, in the light colours of :mod:`bnnbook.plotting.palette`. Its partner has each
-colour replaced by the palette's dark one. A colour that the palette does not know would stay as it
-is on a dark page, so it is a warning that names the figure and the page.
+A figure is drawn once, in the light colours of :mod:`bnnbook.plotting.palette`. Its partner has
+each colour replaced by the palette's dark one. A colour that the palette does not know would stay
+as it is on a dark page, so it is a warning that names the figure and the page.
 """
 
 import re
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from xml.etree import ElementTree
 
 from bs4 import BeautifulSoup, Tag
 
+from html_pages import add_class
+
 #: Attributes and style properties that hold a colour.
 PAINTS = ("fill", "stroke", "stop-color", "flood-color", "color")
 NEUTRAL = {"none", "transparent", "currentcolor", "inherit"}
 PAINT = re.compile(
-    r"(?P<before>(?<![\w-])(?:%s)\s*(?::|=\s*[\"'])\s*)(?P<colour>[^;\"'}]+)" % "|".join(PAINTS)
+    rf"(?P<before>(?<![\w-])(?:{'|'.join(PAINTS)})\s*(?::|=\s*[\"'])\s*)(?P<colour>[^;\"'}}]+)"
 )
 #: A style that says what fills a shape: a colour, or that nothing is seen of it.
 OWN_FILL = re.compile(r"(?<![\w-])(?:fill\s*:|fill-opacity\s*:\s*0(?:\.0*)?(?:;|$))")
@@ -110,10 +113,10 @@ def pair_images(soup: BeautifulSoup, page: Path) -> None:
             continue
         _set_size(image, path.read_text("utf8"))
         image["loading"] = "lazy"
-        dark = soup.new_tag("img", attrs=dict(image.attrs))
+        dark = copy(image)
         dark["src"] = str(image["src"]).removesuffix(".svg") + DARK_SUFFIX
         for tag, name in ((image, "bnn-light"), (dark, "bnn-dark")):
-            tag["class"] = [*tag.get("class", []), "dark-light", name]
+            add_class(tag, "dark-light", name)
         image.insert_after(dark)
 
 

@@ -39,6 +39,11 @@ NEEDED_BY = {
     "mystnb.": ".cell",
     "pygments.css": ".highlight",
 }
+#: The dialogs in which the theme shows its sidebars on a phone.
+SIDEBARS = {
+    "#pst-primary-sidebar-modal": "Contents of the book",
+    "#pst-secondary-sidebar-modal": "Contents of this page",
+}
 #: The theme's inline handlers, and the name by which ``site/actions.js`` knows them.
 ACTIONS = {"toggleFullScreen()": "fullscreen", "window.print()": "print"}
 
@@ -46,6 +51,13 @@ ACTIONS = {"toggleFullScreen()": "fullscreen", "window.print()": "print"}
 def asset(tag: Tag) -> str:
     """The address that a script or link loads, without its query."""
     return str(tag.get("src") or tag.get("href") or "").partition("?")[0]
+
+
+def add_class(tag: Tag, *names: str) -> None:
+    """Add classes to an element."""
+    tag["class"] = " ".join(
+        [*tag.get_attribute_list("class"), *names] if tag.get("class") else names
+    )
 
 
 def drop_unused(soup: BeautifulSoup, name: str) -> None:
@@ -96,7 +108,7 @@ def set_language(soup: BeautifulSoup) -> None:
 
 
 def early_script(soup: BeautifulSoup, code: str) -> None:
-    """Replace the theme's first script by ours, which settles light or dark before the first paint."""
+    """Replace the theme's first script by ours, which settles light or dark before it shows."""
     script = soup.select_one("script[data-cfasync]")
     if script is not None:
         del script["data-cfasync"]
@@ -109,7 +121,7 @@ def name_actions(soup: BeautifulSoup) -> None:
         if action := ACTIONS.get(str(tag["onclick"]).strip()):
             del tag["onclick"]
             tag["data-bnn-action"] = action
-            tag["class"] = [*tag.get_attribute_list("class"), "bnn-js-only"]
+            add_class(tag, "bnn-js-only")
 
 
 def name_regions(soup: BeautifulSoup) -> None:
@@ -118,11 +130,8 @@ def name_regions(soup: BeautifulSoup) -> None:
         tag["role"], tag["aria-label"] = "complementary", "Book"
     for dialog in soup.select("#pst-search-dialog"):
         dialog["aria-label"] = "Search"
-    for dialog, label in (
-        ("#pst-primary-sidebar-modal", "Contents of the book"),
-        ("#pst-secondary-sidebar-modal", "Contents of this page"),
-    ):
-        for tag in soup.select(dialog):
+    for css, label in SIDEBARS.items():
+        for tag in soup.select(css):
             tag["aria-label"] = label
     for button in soup.select("button"):
         if button.get_text(strip=True):
@@ -175,9 +184,11 @@ def fold_code(soup: BeautifulSoup) -> None:
         source.wrap(details).insert(0, soup.new_tag("summary"))
     for details in soup.select("div.cell > details.hide"):
         is_output = "above-output" in details["class"] or "below-input" in details["class"]
-        details["class"] = ["bnn-fold"] if is_output else ["bnn-fold", "bnn-code"]
+        del details["class"]
+        add_class(details, "bnn-fold", *([] if is_output else ["bnn-code"]))
     for summary in soup.select(".bnn-fold > summary"):
-        what = "code" if "bnn-code" in summary.parent["class"] else "output"
+        box = summary.find_parent("details")
+        what = "code" if box is not None and "bnn-code" in box["class"] else "output"
         summary.clear()
         summary.attrs = {}
         for state, verb in (("closed", "Show"), ("opened", "Hide")):

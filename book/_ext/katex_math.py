@@ -11,12 +11,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import node_tools
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.locale import _
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
+
+import node_tools
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ INNER = {
     "gather": "gathered",
     "multline": "gathered",
 }
-ENVIRONMENT = re.compile(r"\\begin\{(%s)\*?\}(.*)\\end\{\1\*?\}" % "|".join(INNER), re.S)
+ENVIRONMENT = re.compile(rf"\\begin\{{({'|'.join(INNER)})\*?\}}(.*)\\end\{{\1\*?\}}", re.S)
 NUMBERING = re.compile(r"\\(?:nonumber|notag)\b|\\label\{[^}]*\}")
 
 
@@ -82,7 +83,8 @@ class Renderer:
             self.process = subprocess.Popen(
                 self.command, cwd=self.directory, stdin=pipe, stdout=pipe, encoding="utf8"
             )
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(question) + "\n")
         self.process.stdin.flush()
         if not (line := self.process.stdout.readline()):

@@ -11,6 +11,7 @@ import re
 SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<body>.*?)</script>", re.S | re.I)
 HANDLER = re.compile(r"<[a-z][^>]*\s(on[a-z]+)\s*=", re.I)
 MARK = '<meta http-equiv="Content-Security-Policy"'
+REFERRER = '<meta name="referrer" content="strict-origin-when-cross-origin"/>'
 HEAD = re.compile(r'<meta charset="utf-8"\s*/?>', re.I)
 CODE_TYPES = {"", "module", "text/javascript", "application/javascript", "importmap"}
 
@@ -72,5 +73,5 @@ def protect(page: str) -> str:
         raise PolicyError(f"inline event handler {handler[1]!r} in {handler[0][:80]!r}")
     if not HEAD.search(page):
         raise PolicyError('no <meta charset="utf-8"> to put the policy after')
-    tags = f'{MARK} content="{policy(page)}"/>\n<meta name="referrer" content="strict-origin-when-cross-origin"/>'
+    tags = f'{MARK} content="{policy(page)}"/>\n{REFERRER}'
     return HEAD.sub(lambda charset: f"{charset[0]}\n{tags}", page, count=1)

@@ -15,6 +15,7 @@ SKIPPED = (
     "a.headerlink",
     ".katex-html",
     ".katex-mathml annotation",
+    ".cell_output .text_plain, .cell_output .stream, .cell_output table",
     ".bnn-cite",
     ".bnn-fold > summary",
 )
@@ -41,6 +42,13 @@ def with_heading_ids(page: str) -> str:
     return SECTION.sub(r'\g<0> id="\1"', page)
 
 
+def with_light_code(page: str) -> str:
+    """The page with its code weighing less than its prose."""
+    return page.replace(
+        '<div class="cell_input', '<div data-pagefind-weight="0.2" class="cell_input'
+    )
+
+
 def index(site: Path) -> None:
     """Index the site's pages into ``site/pagefind``.
 
@@ -53,7 +61,7 @@ def index(site: Path) -> None:
             if SEARCHABLE in (page := path.read_text("utf8")):
                 copy = Path(scratch) / path.relative_to(site)
                 copy.parent.mkdir(parents=True, exist_ok=True)
-                copy.write_text(with_heading_ids(page), "utf8")
+                copy.write_text(with_light_code(with_heading_ids(page)), "utf8")
         _run(Path(scratch), site / "pagefind")
     for pattern in INTERFACES:
         for file in (site / "pagefind").glob(pattern):
