@@ -105,3 +105,9 @@ def test_all_guards_together_fail_by_chance_less_than_once_in_a_thousand_builds(
     assert glue.GUARD_BUDGET * per_guard == pytest.approx(glue.FALSE_ALARM_RATE, rel=1e-9)
     # Mutation: the customary 1.96 would let a correct book of that many guards fail every time.
     assert glue.GUARD_BUDGET * math.erfc(1.96 / math.sqrt(2)) > 1
+
+
+def test_a_value_for_which_its_sentence_is_false_is_refused(shown):
+    glue.number("rhat", 1.004, decimals=3, bounds=(1, 1.02))
+    with pytest.raises(glue.GlueError, match=r"'rhat' is 1\.2, but its sentence holds only within"):
+        glue.number("rhat", 1.2, decimals=3, bounds=(1, 1.02))

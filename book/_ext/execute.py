@@ -34,6 +34,8 @@ from nbformat import NotebookNode
 LOCK = "requirements/build.txt"
 TIMEOUT = 900
 NOT_DATA = {".py", ".pyc", ".md", ".typed"}
+TRACEBACK_LINES = 30
+_ANSI = re.compile(r"\x1b\[[\d;]*m")
 _MAGIC = re.compile(r"^\s*[%!]")
 
 #: What a page's process sees. One thread each, as two JAX processes fight over two cores; compiled
@@ -48,6 +50,8 @@ KERNEL_ENVIRONMENT = {
     "JUPYTER_PREFER_ENV_PATH": "1",
     "PYTHONHASHSEED": "0",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    # tqdm looks for widgets, which no page shows.
+    "PYTHONWARNINGS": "ignore:IProgress not found",
 }
 
 
@@ -306,7 +310,8 @@ def _problem(doc: str, nb: NotebookNode) -> str | None:
     for index, cell in enumerate(cells, 1):
         for output in cell.get("outputs", []):
             if output.output_type == "error":
-                what = f"{output.ename}: {output.evalue}\n" + "\n".join(output.traceback)
+                trace = _ANSI.sub("", "\n".join(output.traceback)).splitlines()
+                what = "\n".join([f"{output.ename}: {output.evalue}", *trace[-TRACEBACK_LINES:]])
             elif output.get("name") == "stderr":
                 what = f"wrote to standard error:\n{output.text}"
             else:

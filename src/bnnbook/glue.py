@@ -42,6 +42,7 @@ def number(
     unit: str = "",
     reference: Reference | None = None,
     rtol: float | None = None,
+    bounds: tuple[float, float] | None = None,
 ) -> str:
     """Bind a number, formatted for the prose, to a name.
 
@@ -60,12 +61,14 @@ def number(
         reference: what the value is guarded against.
         rtol: for a value without Monte Carlo error, the relative distance from the reference that
             is admitted.
+        bounds: the least and the greatest value for which the sentence around the number is true.
 
     Returns:
         The text that the prose will show.
 
     Raises:
-        GlueError: where the value or its error is not finite, or the value is off its reference.
+        GlueError: where the value or its error is not finite, or the value is off its reference
+            or out of its bounds.
         ValueError: where the arguments contradict each other.
     """
     value = _finite(name, "value", value)
@@ -76,6 +79,8 @@ def number(
         raise ValueError(f"only one of mcse, digits and decimals may be given for {name!r}")
     if reference is not None:
         _guard(name, value, error, reference, rtol)
+    if bounds is not None and not bounds[0] <= value <= bounds[1]:
+        raise GlueError(f"{name!r} is {value!r}, but its sentence holds only within {bounds}")
     scale = 100 if percent else 1
     shown = format_number(
         value * scale,
