@@ -74,7 +74,7 @@ export function mount(stage, data) {
     play.textContent = "Play";
   }
 
-  function show() {
+  function show({ silent = false } = {}) {
     const current = state(settings, count);
     const { heads, posterior } = current;
     const interval = `${three(posterior.lower)} to ${three(posterior.upper)}`;
@@ -85,7 +85,7 @@ export function mount(stage, data) {
     cells.interval.textContent = interval;
     cells.weight.textContent = weight;
     for (const adder of adders) adder.disabled = count >= settings.max_flips;
-    live.say(`After ${plural(count)} with ${heads} heads: posterior mean ${three(posterior.mean)}, `
+    if (!silent) live.say(`After ${plural(count)} with ${heads} heads: posterior mean ${three(posterior.mean)}, `
       + `standard deviation ${three(posterior.sd)}, 95 % interval ${interval}. `
       + `The prior's weight is ${weight}.`);
     if (size) draw(current);
@@ -111,9 +111,10 @@ export function mount(stage, data) {
       leftAxis(y, { x: MARGIN.left, right: width - MARGIN.right, title: "density" }),
       bottomAxis(x, { y: bottom, title: "probability of heads, θ" }),
       el("path", { class: "bnn-area bnn-posterior", d: fill }),
+      el("path", { class: "bnn-line bnn-posterior", d: path(shapes.posterior) }),
+      // Dashes on top, so that they show where they lie on the posterior.
       el("path", { class: "bnn-line bnn-prior", d: path(shapes.prior) }),
       el("path", { class: "bnn-line bnn-likelihood", d: path(shapes.likelihood) }),
-      el("path", { class: "bnn-line bnn-posterior", d: path(shapes.posterior) }),
       el("line", { class: "bnn-line bnn-truth", x1: x(settings.truth), x2: x(settings.truth),
         y1: bottom, y2: MARGIN.top }),
       el("line", { class: "bnn-interval", x1: x(lower), x2: x(upper), y1: bottom, y2: bottom }),
@@ -141,5 +142,5 @@ export function mount(stage, data) {
     size = { width, height };
     draw(state(settings, count));
   });
-  show();
+  show({ silent: true });
 }
