@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 
 from bs4 import BeautifulSoup, Tag
+from bs4.element import AttributeValueList
 
 #: Inline scripts that the theme and extensions write for features the book does not use.
 UNUSED_INLINE = re.compile(
@@ -55,9 +56,8 @@ def asset(tag: Tag) -> str:
 
 def add_class(tag: Tag, *names: str) -> None:
     """Add classes to an element."""
-    tag["class"] = " ".join(
-        [*tag.get_attribute_list("class"), *names] if tag.get("class") else names
-    )
+    classes = tag.get_attribute_list("class") if "class" in tag.attrs else []
+    tag["class"] = AttributeValueList([*classes, *names])
 
 
 def drop_unused(soup: BeautifulSoup, name: str) -> None:
@@ -88,9 +88,10 @@ def drop_doubles(soup: BeautifulSoup) -> None:
         version.decompose()
     seen = set()
     for script in soup.select("script[src]"):
-        if asset(script) in seen:
+        address = asset(script)
+        if address in seen:
             script.decompose()
-        seen.add(asset(script))
+        seen.add(address)
 
 
 def defer_scripts(soup: BeautifulSoup) -> None:

@@ -85,9 +85,14 @@ class Renderer:
             )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(question) + "\n")
-        self.process.stdin.flush()
-        if not (line := self.process.stdout.readline()):
+        try:
+            self.process.stdin.write(json.dumps(question) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            self.close()
             raise node_tools.NodeError("the KaTeX process ended before it answered")
         answer: dict[str, str] = json.loads(line)
         return answer

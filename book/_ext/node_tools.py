@@ -68,6 +68,7 @@ def ensure_modules(directory: Path = JS) -> Path:
     if done.returncode:
         shutil.rmtree(modules, ignore_errors=True)
         raise NodeError(_one_line(done.stderr, directory))
+    modules.mkdir(exist_ok=True)  # npm makes none for an empty list
     stamp.write_text(digest, "utf8")
     return modules
 
