@@ -91,6 +91,13 @@ def serve(session):
 
 
 @nox.session
+def readme(session):
+    """Take the README's figure from the last build's preface."""
+    install(session, "requirements/build.txt")
+    session.run("python", "book/_ext/readme_figure.py")
+
+
+@nox.session
 def links(session):
     """Check the links to other sites (needs a network; the weekly workflow runs it)."""
     install(session, "requirements/build.txt")
