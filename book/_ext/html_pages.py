@@ -17,8 +17,9 @@ UNUSED_INLINE = re.compile(
 )
 #: Files that no page uses.
 UNUSED_FILES = ("fontawesome.js", "sphinx-thebe", "togglebutton.", "sphinx-book-theme.js.map")
-#: Files of Sphinx's own search page, and of the index, that the theme puts on every page.
+#: Pages that Sphinx generates.
 SPHINX_PAGES = ("search.html", "genindex.html")
+#: Files of Sphinx's own search page that the theme puts on every page.
 SEARCH_FILES = (
     "searchtools.js",
     "language_data.js",
@@ -65,7 +66,7 @@ def drop_unused(soup: BeautifulSoup, name: str) -> None:
     for tag in soup.select("script, link[rel=stylesheet], link[rel=preload]"):
         address = asset(tag)
         unused = any(file in address for file in UNUSED_FILES)
-        if name not in SPHINX_PAGES:
+        if name != "search.html":
             unused |= any(address.endswith(file) for file in SEARCH_FILES)
         unused |= any(
             file in address and not soup.select_one(css) for file, css in NEEDED_BY.items()
