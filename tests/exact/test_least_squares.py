@@ -292,6 +292,10 @@ def test_columns_in_tiny_or_huge_units_are_not_called_dependent() -> None:
     np.testing.assert_allclose(result.fitted, Y3, atol=1e-14)
 
 
+def test_predict_takes_a_single_new_row() -> None:
+    assert least_squares.predict([1.0, -2.0], [[1.0, 3.0]]).tolist() == [-5.0]
+
+
 def test_predict_refuses_another_number_of_columns() -> None:
     with pytest.raises(ValueError, match="X must be of 2 columns, one a coefficient"):
         least_squares.predict(np.ones(2), np.ones((3, 1)))

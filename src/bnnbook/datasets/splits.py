@@ -33,5 +33,6 @@ def train_test_split(
     if num_test in (0, num_rows):
         expected = f"such that both parts of {num_rows} rows have a row"
         raise checks.fail("test_fraction", expected, test_fraction)
-    order = np.asarray(jax.random.permutation(rng_key, num_rows))
+    # NumPy's shuffle, seeded by the key: JAX's would compile anew for every number of rows.
+    order = np.random.default_rng(np.asarray(jax.random.key_data(rng_key))).permutation(num_rows)
     return order[num_test:], order[:num_test]

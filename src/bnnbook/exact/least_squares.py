@@ -12,7 +12,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float
 from numpy.typing import ArrayLike, DTypeLike
-from scipy import stats
+from scipy import special
 
 from bnnbook import checks
 
@@ -122,8 +122,12 @@ def predict(coefficients: ArrayLike, X: ArrayLike) -> Float[np.ndarray, " n"]:
     Args:
         coefficients: the coefficients b, shape (p,).
         X: the new design matrix, with the columns that b was fitted on, shape (n, p).
+
+    Raises:
+        ValueError: where an argument is not finite, or X has not one column a coefficient.
     """
-    b, X = checks.finite_array("coefficients", coefficients, ndim=1), _design(X)
+    b = checks.finite_array("coefficients", coefficients, ndim=1)
+    X = checks.finite_array("X", X, ndim=2)
     if X.shape[1] != len(b):
         raise checks.fail("X", f"of {len(b)} columns, one a coefficient", X.shape)
     return X @ b
@@ -154,7 +158,7 @@ def confidence_intervals(fit: LeastSquares, level: float = 0.95) -> Float[np.nda
         The lower and the upper ends, a row a coefficient.
     """
     tail = (1 - checks.fraction("level", level)) / 2
-    half = stats.t(fit.degrees_of_freedom).isf(tail) * fit.standard_errors
+    half = special.stdtrit(fit.degrees_of_freedom, 1 - tail) * fit.standard_errors
     return np.stack([fit.coefficients - half, fit.coefficients + half], axis=1)
 
 
