@@ -98,13 +98,13 @@ def update_slope(prior: Normal | None, x: ArrayLike, y: ArrayLike, noise_sd: flo
         weighted = weighted + prior.mean / prior.sd**2
     elif (precision == 0).any():
         raise ValueError("x must not be all zero under a flat prior, got zeros only")
-    return Normal(weighted / precision, 1 / np.sqrt(precision))
+    return Normal(_plain(weighted / precision), _plain(1 / np.sqrt(precision)))
 
 
 def predictive(distribution: Normal, noise_sd: float) -> Normal:
     """The distribution of a new datum, the mean averaged out: variances add."""
     noise_sd = checks.positive("noise_sd", noise_sd)
-    return Normal(distribution.mean, np.hypot(distribution.sd, noise_sd))
+    return Normal(distribution.mean, _plain(np.hypot(distribution.sd, noise_sd)))
 
 
 def log_evidence(prior: Normal, y: ArrayLike, noise_sd: float) -> float:
@@ -143,3 +143,8 @@ def confidence_interval(y: ArrayLike, noise_sd: float, probability: float) -> In
     half = z * checks.positive("noise_sd", noise_sd) / np.sqrt(y.shape[-1])
     mean = np.mean(y, axis=-1)
     return Interval(mean - half, mean + half)
+
+
+def _plain(value: Real) -> Real:
+    """A number as Python's own, so that it prints as one; arrays stay."""
+    return float(value) if np.ndim(value) == 0 else value
