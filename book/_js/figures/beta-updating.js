@@ -22,10 +22,11 @@ export function mount(stage, data) {
   const live = liveText();
   const cells = Object.fromEntries(["flips", "mean", "sd", "interval", "weight"].map(
     (name) => [name, el("dd", {})]));
-  const readout = el("dl", { class: "bnn-readout" },
+  // No class on the list itself: the theme indents the lists that have one.
+  const readout = el("div", { class: "bnn-readout" }, el("dl", {},
     ...[["flips", "Heads / flips"], ["mean", "Posterior mean"], ["sd", "Posterior sd"],
       ["interval", "95 % interval"], ["weight", "Prior’s weight"]].map(
-      ([name, text]) => el("div", {}, el("dt", {}, text), cells[name])));
+      ([name, text]) => el("div", {}, el("dt", {}, text), cells[name]))));
 
   const change = (name) => (value) => { settings = { ...settings, [name]: value }; show(); };
   const nearest = (strength) => STRENGTHS.reduce(
@@ -124,8 +125,8 @@ export function mount(stage, data) {
   /** The latest flips as a row of discs, heads filled, tails hollow. */
   function strip(outcomes, width) {
     const gap = 13;
-    const latest = outcomes.slice(-Math.floor((width - 70 - MARGIN.right) / gap));
-    const discs = latest.map((head, i) => el("circle", { cx: 76 + i * gap, cy: 11, r: 4.5,
+    const latest = outcomes.slice(-Math.floor((width - 92 - MARGIN.right) / gap));
+    const discs = latest.map((head, i) => el("circle", { cx: 96 + i * gap, cy: 11, r: 4.5,
       class: head ? "bnn-head" : "bnn-tail" }));
     return el("g", {}, el("text", { x: 0, y: 15 }, "latest flips"), ...discs);
   }
