@@ -23,11 +23,25 @@ PAINT = re.compile(
 )
 #: A style that says what fills a shape: a colour, or that nothing is seen of it.
 OWN_FILL = re.compile(r"(?<![\w-])(?:fill\s*:|fill-opacity\s*:\s*0(?:\.0*)?(?:;|$))")
+#: Attributes that hold coordinates; scales and opacities stand elsewhere and keep their digits.
+COORDINATES = re.compile(r'\s(?:d|x|y|points)="[^"]*"')
+LONG = re.compile(r"-?\d+\.\d{3,}")
 SHAPES = {"circle", "ellipse", "line", "path", "polygon", "polyline", "rect", "text", "use"}
 #: Elements that are drawn only where something refers to them.
 UNDRAWN = {"defs", "clipPath", "metadata", "style"}
 UNITS = {"": 1.0, "px": 1.0, "pt": 4 / 3, "in": 96.0, "cm": 96 / 2.54, "mm": 96 / 25.4}
 DARK_SUFFIX = "-dark.svg"
+
+
+def compact(svg: str) -> str:
+    """The figure without what nobody sees: metadata, indents, digits below 1/100 of a point."""
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.S)
+    svg = COORDINATES.sub(lambda attribute: LONG.sub(_rounded, attribute[0]), svg)
+    return re.sub(r">\s+<", "><", svg)
+
+
+def _rounded(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
 
 
 def darken(svg: str, dark: Mapping[str, str]) -> str:
@@ -87,14 +101,15 @@ def is_figure(path: Path) -> bool:
 
 
 def write_dark_partners(images: Path, dark: Mapping[str, str]) -> dict[str, list[str]]:
-    """Write the dark partner of every figure in a folder.
+    """Compact every figure in a folder and write its dark partner.
 
     Returns:
         By the figure's file name, what in it has no partner.
     """
     problems = {}
     for path in sorted(filter(is_figure, images.glob("*.svg"))):
-        svg = path.read_text("utf8")
+        svg = compact(path.read_text("utf8"))
+        path.write_text(svg, "utf8")
         path.with_name(path.stem + DARK_SUFFIX).write_text(darken(svg, dark), "utf8")
         if bad := foreign_paints(svg, dark):
             problems[path.name] = bad

@@ -1,7 +1,11 @@
 """Every figure gets a dark partner, and a colour that has none is told."""
 
+import re
+from xml.etree import ElementTree
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 
@@ -34,6 +38,20 @@ def test_a_figure_in_the_books_style_has_a_dark_form_of_each_colour(tmp_path):
         assert (light in svg) == (partner in dark)
     # What is no colour stays: ids, references, shapes.
     assert figures.darken(dark, {b: a for a, b in palette.DARK.items()}) == svg
+
+
+def test_a_compact_figure_keeps_every_shape_and_place(tmp_path):
+    svg = drawn(tmp_path / "a.svg")
+    small = figures.compact(svg)
+    assert len(small) < 0.9 * len(svg)
+    assert figures.compact(small) == small
+    before, after = (list(ElementTree.fromstring(text).iter()) for text in (svg, small))
+    kept = [element for element in before if "metadata" not in element.tag]
+    paths = [[e.get("d", "") for e in tree if e.tag.endswith("}path")] for tree in (kept, after)]
+    for old, new in zip(*paths, strict=True):
+        places = [np.array(re.findall(r"-?[\d.]+", d), float) for d in (old, new)]
+        np.testing.assert_allclose(places[0], places[1], atol=0.00501, rtol=0)
+    assert re.findall(r"scale\([^)]*\)", svg) == re.findall(r"scale\([^)]*\)", small)
 
 
 def test_ids_that_look_like_colours_stay():
