@@ -61,6 +61,8 @@ def tests(session):
     Options after -- go to pytest; with any, only pytest runs.
     """
     install(session, "requirements/tests.txt")
+    # As in a page's own process: more threads than one fight over few cores.
+    session.env.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
