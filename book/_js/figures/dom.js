@@ -26,14 +26,15 @@ export const freshId = (stem) => `bnn-${stem}-${++counter}`;
 export function slider({ label, min, max, step, value, show, onChange }) {
   const id = freshId("slider");
   const input = el("input", { id, type: "range", min, max, step, value });
-  const output = el("output", { for: id });
+  // Not an <output>: that is a live region, and would speak at every step of a drag.
+  const shown = el("span", { class: "bnn-value", "aria-hidden": "true" });
   const update = () => {
-    output.textContent = show(Number(input.value));
-    input.setAttribute("aria-valuetext", output.textContent);
+    shown.textContent = show(Number(input.value));
+    input.setAttribute("aria-valuetext", shown.textContent);
   };
   input.addEventListener("input", () => { update(); onChange(Number(input.value)); });
   update();
-  const head = el("span", { class: "bnn-slider-head" }, el("label", { for: id }, label), output);
+  const head = el("span", { class: "bnn-slider-head" }, el("label", { for: id }, label), shown);
   const set = (next) => { input.value = next; update(); };
   return { node: el("div", { class: "bnn-slider" }, head, input), set };
 }
