@@ -344,6 +344,28 @@ def test_the_button_folds_every_source_and_is_remembered(opened):
     assert page.evaluate(unfolded) == 1
 
 
+def test_paper_is_light_and_hides_nothing(opened):
+    page = opened.page
+    page.goto(opened.address + "book/chapter.html")
+    closed = "document.querySelectorAll('article details:not([open])').length"
+    theme = "document.documentElement.dataset.theme"
+    before = page.evaluate(closed), page.evaluate(theme)
+    assert before == (2, "dark")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert (page.evaluate(closed), page.evaluate(theme)) == (0, "light")
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert (page.evaluate(closed), page.evaluate(theme)) == before
+
+
+def test_the_narrowest_phone_scrolls_down_only(opened):
+    page = opened.page
+    page.set_viewport_size({"width": 320, "height": 640})
+    page.goto(opened.address + "book/chapter.html")
+    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(overflow) == 0
+    page.set_viewport_size({"width": 390, "height": 800})
+
+
 @pytest.mark.parametrize(
     ("query", "first", "status"),
     [

@@ -18,11 +18,18 @@ function show(button, hidden) {
   button.setAttribute("aria-pressed", String(hidden));
 }
 
-// Solutions and hidden cells are to be on paper too.
-function openForPrint() {
+// Solutions and hidden cells are to be on paper too, and paper is light.
+function prepareForPrint() {
+  const root = document.documentElement;
+  const theme = root.dataset.theme;
   const closed = [...document.querySelectorAll("article details:not([open])")];
   for (const details of closed) details.open = true;
-  addEventListener("afterprint", () => closed.forEach((details) => (details.open = false)), { once: true });
+  root.dataset.theme = "light";
+  const restore = () => {
+    for (const details of closed) details.open = false;
+    root.dataset.theme = theme;
+  };
+  addEventListener("afterprint", restore, { once: true });
 }
 
 // A link into a folded solution opens it.
@@ -34,7 +41,7 @@ function openTarget() {
 }
 
 export function start() {
-  addEventListener("beforeprint", openForPrint);
+  addEventListener("beforeprint", prepareForPrint);
   addEventListener("hashchange", openTarget);
   openTarget();
   const button = document.getElementById("bnn-code-button");
