@@ -38,7 +38,6 @@ LITTER = (
     "_static/webpack-macros.html",
     "_static/sbt-webpack-macros.html",
     "_static/site/early.js",
-    "_static/**/*.LICENSE.txt.map",
 )
 
 
@@ -114,25 +113,24 @@ def _warn_of_foreign_colours(problems: dict[str, list[str]], texts: dict[str, st
 
 
 def finish(app: Sphinx, exception: Exception | None) -> None:
-    """Finish a written site: figures, pages, icons, front door, search index."""
+    """Finish a written site: figures, front door, pages, icons, search index."""
     if exception is not None or app.builder.format != "html":
         return
     site = Path(app.outdir)
     early = (staging_folder(app) / EARLY).read_text("utf8").strip()
     problems = figures.write_dark_partners(site / "_images", palette.DARK)
+    first = app.builder.get_target_uri(app.config.root_doc)
+    if first != "index.html":
+        door = front_door(app.config.html_title, first, app.config.html_baseurl)
+        (site / "index.html").write_text(door, "utf8")
     for path in pages(site):
-        if path != site / "index.html":
-            finish_page(path, early)
+        finish_page(path, early)
     texts = {str(path.relative_to(site)): path.read_text("utf8") for path in pages(site)}
     _warn_of_foreign_colours(problems, texts)
     for pattern in LITTER:
         for file in site.glob(pattern):
             file.unlink()
     icons.shrink(site)
-    first = app.builder.get_target_uri(app.config.root_doc)
-    if first != "index.html":
-        door = front_door(app.config.html_title, first, app.config.html_baseurl)
-        (site / "index.html").write_text(door, "utf8")
     searching.index(site)
 
 

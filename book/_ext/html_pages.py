@@ -13,10 +13,10 @@ from bs4.element import AttributeValueList
 #: Inline scripts that the theme and extensions write for features the book does not use.
 UNUSED_INLINE = re.compile(
     r"let toggle(?:Hint|OpenOnPrint)|var togglebuttonSelector|const THEBE_JS_URL|kernelName ="
-    r"|DOCUMENTATION_OPTIONS\.|\s*document\.write"
+    r"|DOCUMENTATION_OPTIONS\."
 )
 #: Files that no page uses.
-UNUSED_FILES = ("fontawesome.js", "sphinx-thebe", "togglebutton.", "sphinx-book-theme.js.map")
+UNUSED_FILES = ("fontawesome.js", "sphinx-thebe", "togglebutton.")
 #: Pages that Sphinx generates.
 SPHINX_PAGES = ("search.html", "genindex.html")
 #: Files of Sphinx's own search page that the theme puts on every page.
