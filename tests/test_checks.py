@@ -50,6 +50,7 @@ def test_whole_numbers():
         (["a"], {}, r"x must be an array of real numbers, got \['a'\]"),
         ([1j], {}, "x must be an array of real numbers"),
         ([[1], [1, 2]], {}, "all rows of one length"),
+        (math.nan, {}, r"x must be finite everywhere, got nan at index \[\]"),
     ],
 )
 def test_bad_arrays(value, options, message):

@@ -40,7 +40,7 @@ NOT_PROSE = {
     "toctree",
 }
 _DECIMAL = re.compile(r"(?<![\w.§-])[−-]?\d+\.\d+(?![\w.]*\w)")
-_ROLE = re.compile(r"\{[\w:.-]+\}`[^`]*`")
+_OPTIONS = re.compile(r"\A(?:---\n.*?\n---\n|(?::[\w-]+:[^\n]*\n)*)", re.S)
 _SHOWS_SOURCE = {"getsource", "getdoc", "help", "__doc__"}
 
 
@@ -94,10 +94,10 @@ def figures(site: Site) -> list[str]:
     found = []
     for doc, page in site.built():
         for image in page.select("article img"):
-            if "_images/" not in image.get("src", ""):
+            source, alt = str(image.get("src", "")), str(image.get("alt", "")).strip()
+            if "_images/" not in source:
                 continue
-            name = Path(image["src"]).name
-            alt = image.get("alt", "").strip()
+            name = Path(source).name
             if len(alt) < SHORTEST_ALT or name.partition(".")[0].partition("-")[0] in alt:
                 found.append(f"{doc}: figure {name} has the alternative text {alt!r}")
             figure = image.find_parent("figure")
@@ -188,8 +188,7 @@ def _directive(token: Token, start: int) -> Iterator[Prose]:
     elif name not in NOT_PROSE:
         if argument:
             yield from prose(argument, start)
-        body = re.sub(r"\A(?:---\n.*?\n---\n|(?::[\w-]+:[^\n]*\n)*)", _blank, token.content, flags=re.S)
-        yield from prose(body, start + 1)
+        yield from prose(_OPTIONS.sub(_blank, token.content), start + 1)
 
 
 def _blank(match: re.Match[str]) -> str:
