@@ -16,6 +16,7 @@ import ast
 import functools
 import hashlib
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -377,7 +378,9 @@ def _run_all(
     if not stale:
         return ran, failures
     longest_first = sorted(stale, key=lambda doc: -stale[doc][2])
-    with ProcessPoolExecutor(min(jobs, len(stale))) as pool:
+    # A forked child of a process that uses JAX can hang, so the workers start afresh.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, len(stale)), mp_context=spawn) as pool:
         futures = {pool.submit(run_page, project, doc, stale[doc][0]): doc for doc in longest_first}
         for count, future in enumerate(as_completed(futures), 1):
             doc = futures[future]
