@@ -1,0 +1,158 @@
+"""The book's own small site, built by the session before: what its readers rely on.
+
+The build has passed every gate already (it fails otherwise); here are the things that a gate for
+any site can't know.
+"""
+
+from itertools import pairwise
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import browser
+import gates
+import server
+from execute import Project, code_cells, notebook
+
+pytestmark = pytest.mark.site
+
+SITE = gates.Site(
+    Project(Path(__file__).parents[2], "smoke"),
+    Path(__file__).parents[2] / "_build/smoke/_build/html",
+)
+EXECUTED = [doc for doc in SITE.project.pages() if notebook(SITE.project, doc) is not None]
+CHAPTERS = [doc for doc in EXECUTED if doc != "book/index"]
+#: What a reader types, and the page that answers it.
+QUERIES = {
+    "least squares as maximum likelihood": "linear-regression",
+    "float32 wrong sign longley": "linear-regression",
+    "what does a standard error mean": "linear-regression",
+    "overfitting polynomial degree": "linear-regression",
+    "normal equations": "linear-regression",
+    "conjugate prior beta binomial": "bayes-theorem",
+    "medical test false positive": "bayes-theorem",
+    "prior predictive check": "bayes-theorem",
+    "credible interval or confidence interval": "bayes-theorem",
+    "how to cite this book": "index",
+    "normal distribution second argument standard deviation": "notation",
+}
+
+
+@pytest.fixture(scope="module")
+def pages():
+    assert SITE.html.is_dir(), "nox -s tests builds the small site first"
+    return dict(SITE.built())
+
+
+@pytest.fixture(scope="module")
+def opened():
+    """A browser page and the address of the served site."""
+    path = browser.find_or_install(install=True)
+    assert path, "these checks need a Chromium"
+    with (
+        server.serving(SITE.html, prefix="/book-of-bayes/") as address,
+        browser.chromium(path) as chromium,
+    ):
+        yield chromium.new_page(), address
+
+
+def test_every_static_gate_passes():
+    assert [finding for gate in gates.STATIC for finding in gate(SITE)] == []
+
+
+@pytest.mark.parametrize("doc", CHAPTERS)
+def test_a_chapter_has_all_its_parts(pages, doc):
+    page = pages[doc]
+    text = page.get_text()
+    headings = " / ".join(tag.get_text() for tag in page.select("h2, h3, .rubric"))
+    assert "What you will learn" in text
+    assert "Reading time" in text or "reading time" in text
+    for part in ("Diagnostics", "Summary", "Exercises", "What comes next", "Cite this chapter"):
+        assert part.lower() in headings.lower(), part
+    for level in ("Easy", "Medium", "Hard"):
+        assert level.lower() in text.lower(), level
+    exercises, solutions = page.select("div.exercise"), page.select("details.solution")
+    assert len(exercises) == len(solutions) >= 3
+
+
+@pytest.mark.parametrize("doc", EXECUTED)
+def test_a_page_is_downloaded_as_a_notebook_that_holds_its_code(pages, doc):
+    link = pages[doc].select_one("a[href$='.ipynb']")
+    assert link is not None
+    path = (SITE.html / f"{doc}.html").parent / link["href"]
+    nb = nbformat.read(path, as_version=4)
+    nbformat.validate(nb)
+    assert code_cells(nb) == code_cells(notebook(SITE.project, doc))
+
+
+@pytest.mark.parametrize("doc", EXECUTED)
+def test_the_rocket_the_pencil_and_the_bug_lead_to_the_right_places(pages, doc):
+    links = " ".join(a["href"] for a in pages[doc].select("a[href^=https]"))
+    assert f"mybinder.org/v2/gh/bnnbook/bnnbook/main?urlpath=lab/tree/{doc}.md" in links
+    assert f"github.com/bnnbook/bnnbook/edit/main/{doc}.md" in links
+    assert "github.com/bnnbook/bnnbook/issues/new" in links
+
+
+def test_pages_are_chained_by_previous_and_next(pages):
+    docs = SITE.project.pages()
+    for before, after in pairwise(docs):
+        assert pages[before].select_one("a.right-next")["href"] == f"{Path(after).name}.html"
+        assert pages[after].select_one("a.left-prev")["href"] == f"{Path(before).name}.html"
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_leads_to_its_page(opened, query):
+    page, address = opened
+    page.goto(f"{address}book/index.html")
+    found = page.evaluate(
+        """async ([root, query]) => {
+            const pagefind = await import(root + 'pagefind/pagefind.js');
+            const found = await pagefind.search(query);
+            return Promise.all(found.results.slice(0, 3).map(async r => (await r.data()).url));
+        }""",
+        [address, query],
+    )
+    names = [Path(url.partition("#")[0]).name for url in found]
+    assert f"{QUERIES[query]}.html" in names
+
+
+def test_the_search_dialog_opens_by_key_and_shows_results(opened):
+    page, address = opened
+    page.goto(f"{address}book/index.html")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("conjugate prior")
+    link = page.locator("dialog a[href*='bayes-theorem']").first
+    link.wait_for(timeout=10_000)
+    link.click()
+    page.wait_for_url("**/bayes-theorem.html*")
+
+
+def test_code_is_hidden_and_shown_at_the_readers_wish(opened):
+    page, address = opened
+    page.goto(f"{address}book/linear-regression.html")
+    shown = page.locator(".cell_input pre:visible").count()
+    assert shown > 5
+    page.get_by_role("button", name="Hide code").first.click()
+    assert page.locator(".cell_input pre:visible").count() == 0
+    page.reload()
+    assert page.locator(".cell_input pre:visible").count() == 0
+    page.get_by_role("button", name="Hide code").first.click()
+    assert page.locator(".cell_input pre:visible").count() >= shown
+
+
+def test_without_scripts_the_page_still_reads(opened):
+    page, address = opened
+    quiet = page.context.browser.new_context(java_script_enabled=False).new_page()
+    for doc in EXECUTED:
+        quiet.goto(f"{address}{doc}.html")
+        assert quiet.locator("article h1:visible").count() == 1
+        assert quiet.locator("article figure img:visible").count() > 0
+        assert doc == "book/index" or quiet.locator(".cell_input pre:visible").count() > 5
+    quiet.context.close()
+
+
+def test_a_paragraph_that_glues_a_number_shows_it():
+    """No glue role is left as text, no number is missing."""
+    for doc, page in SITE.built():
+        assert "glue:text" not in page.select_one("article").get_text(), doc
