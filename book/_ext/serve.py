@@ -59,6 +59,7 @@ def rebuild(project: Project) -> None:
     except (PageError, build.BuildError, node_tools.NodeError) as error:
         print(f"\n{error}\n\nWaiting for a change.", flush=True)
     else:
+        print("Built; open pages reload.", flush=True)
         with ReloadingHandler.rebuilt:
             ReloadingHandler.rebuilt.notify_all()
 
