@@ -14,7 +14,13 @@ from sklearn.linear_model import LinearRegression
 
 from bnnbook.datasets import kidiq, longley
 from bnnbook.exact import least_squares
-from bnnbook.exact.least_squares import confidence_intervals, fit, leverage, normal_equations
+from bnnbook.exact.least_squares import (
+    confidence_intervals,
+    fit,
+    leverage,
+    normal_equations,
+    prediction_intervals,
+)
 from bnnbook.references import reference
 
 NAMES = ("intercept", *longley.PREDICTORS)
@@ -82,6 +88,8 @@ def test_scikit_learn_and_statsmodels_agree() -> None:
     np.testing.assert_allclose(result.covariance, other.cov_params(), rtol=1e-9)
     np.testing.assert_allclose(confidence_intervals(result, 0.9), other.conf_int(0.1), rtol=1e-10)
     np.testing.assert_allclose(leverage(X), other.get_influence().hat_matrix_diag, rtol=1e-10)
+    new = other.get_prediction(X[:5]).summary_frame(alpha=0.1)[["obs_ci_lower", "obs_ci_upper"]]
+    np.testing.assert_allclose(prediction_intervals(result, X[:5], 0.9), new, rtol=1e-10)
     machine = LinearRegression(fit_intercept=False).fit(X, y)
     np.testing.assert_allclose(result.coefficients, machine.coef_, rtol=1e-9)
 
@@ -223,6 +231,45 @@ def test_normal_quantiles_in_place_of_t_are_seen(fits: list[least_squares.LeastS
     assert coverage_p_value(normal) < ALPHA
 
 
+#: Outside of the inputs, which lie between 0 and 1, so that the line's own uncertainty counts.
+NEW_ROW = np.array([[1.0, 1.5]])
+
+
+def prediction_coverage_p_value(intervals: list[np.ndarray]) -> float:
+    """Binomial p value of a coverage of 0.9 of one new output at the new row, for each fit."""
+    noise = np.random.default_rng(8).normal(0, SIGMA, len(intervals))
+    outputs = (NEW_ROW @ TRUTH).item() + noise
+    low, high = np.concatenate(intervals).T
+    hits = int(((low <= outputs) & (outputs <= high)).sum())
+    return float(stats.binomtest(hits, len(intervals), 0.9).pvalue)
+
+
+def test_coverage_of_prediction_intervals(fits: list[least_squares.LeastSquares]) -> None:
+    assert (
+        prediction_coverage_p_value([prediction_intervals(f, NEW_ROW, 0.9) for f in fits]) > ALPHA
+    )
+
+
+@pytest.mark.parametrize(
+    ("of_output", "of_line", "quantile"),
+    [
+        (0, 1, stats.t.isf(0.05, 6)),  # the interval of the line, taken for that of an output
+        (1, 0, stats.t.isf(0.05, 6)),  # the line taken for known
+        (1, 1, stats.norm.isf(0.05)),  # the noise taken for known
+    ],
+)
+def test_prediction_intervals_that_forget_a_part_are_seen(
+    fits: list[least_squares.LeastSquares], of_output: int, of_line: int, quantile: float
+) -> None:
+    share = (NEW_ROW @ fits[0].unscaled_covariance @ NEW_ROW.T).item()
+    factor = quantile * np.sqrt(of_output + of_line * share)
+    forgetful = [
+        NEW_ROW @ f.coefficients[:, None] + factor * f.residual_sd * np.array([[-1, 1]])
+        for f in fits
+    ]
+    assert prediction_coverage_p_value(forgetful) < ALPHA
+
+
 def variance_p_value(estimates: np.ndarray) -> float:
     """p value of 'the mean of the estimates is σ²'; (n − p) s²/σ² is chi-squared with 6 d.f."""
     sd = SIGMA**2 * np.sqrt(2 / 6) / np.sqrt(len(estimates))
@@ -299,6 +346,26 @@ def test_predict_takes_a_single_new_row() -> None:
 def test_predict_refuses_another_number_of_columns() -> None:
     with pytest.raises(ValueError, match="X must be of 2 columns, one a coefficient"):
         least_squares.predict(np.ones(2), np.ones((3, 1)))
+
+
+@pytest.mark.parametrize(
+    ("X", "level", "message"),
+    [
+        (np.ones((1, 3)), 0.9, "X must be of 2 columns, one a coefficient"),
+        ([[1.0, np.nan]], 0.9, r"X must be finite everywhere, got nan at index \[0, 1\]"),
+        ([1.0, 2.0], 0.9, "X must have 2 axes, got shape"),
+        (X3, 1.0, "level must be strictly between 0 and 1, got 1.0"),
+    ],
+)
+def test_bad_input_of_prediction_intervals(X: object, level: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        prediction_intervals(fit(X3, Y3), X, level)
+
+
+def test_prediction_intervals_need_a_degree_of_freedom() -> None:
+    exact = fit(X3[:2], Y3[:2])
+    with pytest.raises(ValueError, match="degrees_of_freedom must be at least 1"):
+        prediction_intervals(exact, X3)
 
 
 def test_precision_must_be_known() -> None:

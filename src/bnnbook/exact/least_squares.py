@@ -63,8 +63,9 @@ def fit(X: ArrayLike, y: ArrayLike) -> LeastSquares:
     r"""Least squares by a QR factorisation with column pivoting.
 
     With X = QR, where the columns of Q are orthonormal and R is triangular, the minimum of
-    ‖y − Xb‖² is where R b = Qᵀy (Golub and Van Loan 2013, section 5.3). XᵀX is never formed, so the
-    error grows with the condition number of X and not with its square.
+    ‖y − Xb‖² is where R b = Qᵀy (Golub and Van Loan 2013, section 5.3). XᵀX is never formed, so
+    relative errors of data and arithmetic grow by about the condition number of X, and by its
+    square only times the relative size of the residuals: that part is the problem's own.
 
     Args:
         X: the design matrix, a row an observation, shape (n, p); a column of ones for an intercept.
@@ -160,6 +161,38 @@ def confidence_intervals(fit: LeastSquares, level: float = 0.95) -> Float[np.nda
     tail = (1 - checks.fraction("level", level)) / 2
     half = special.stdtrit(fit.degrees_of_freedom, 1 - tail) * fit.standard_errors
     return np.stack([fit.coefficients - half, fit.coefficients + half], axis=1)
+
+
+def prediction_intervals(
+    fit: LeastSquares, X: ArrayLike, level: float = 0.95
+) -> Float[np.ndarray, "m 2"]:
+    """Intervals that cover one new output at each row of X with the given frequency.
+
+    x̃ᵀb ± t · s √(1 + x̃ᵀ(XᵀX)⁻¹x̃): the 1 is the new output's own noise, the rest the uncertainty
+    of the line (Seber and Lee 2003, section 5.3). The quantile t is Student's with n − p degrees of
+    freedom. Exact for independent normal noise of equal variance; for other noise it stays wrong
+    however large n is, since one output averages over nothing.
+
+    Args:
+        fit: the fit.
+        X: the new design matrix, with the columns of the fit, shape (m, p).
+        level: the frequency of coverage over repeated data and new outputs, strictly between 0
+            and 1.
+
+    Returns:
+        The lower and the upper ends in units of y, a row an output.
+
+    Raises:
+        ValueError: where X is not finite or has not one column a coefficient, the level is out of
+            its range, or the fit has no degree of freedom left.
+    """
+    middle = predict(fit.coefficients, X)
+    X = np.asarray(X, dtype=np.float64)
+    of_line = np.einsum("mi,ij,mj->m", X, fit.unscaled_covariance, X)
+    tail = (1 - checks.fraction("level", level)) / 2
+    quantile = special.stdtrit(fit.degrees_of_freedom, 1 - tail)
+    half = quantile * fit.residual_sd * np.sqrt(1 + of_line)
+    return np.stack([middle - half, middle + half], axis=1)
 
 
 def mean_squared_error(y: ArrayLike, predicted: ArrayLike) -> float:
