@@ -67,7 +67,7 @@ def tests(session):
         session.run("pytest", *session.posargs)
         return
     lint_commands(session)
-    session.run("pytest", "-q", "-m", "not site")
+    session.run("pytest", "-q", "-m", "not site", "-n", "2", "--dist", "worksteal")
     session.run("python", "book/_ext/build.py", "--size", "smoke", "--install-browser")
     session.run("pytest", "-q", "-m", "site")
 
