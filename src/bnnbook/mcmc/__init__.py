@@ -1,0 +1,1 @@
+"""Markov chain Monte Carlo: samplers whose draws all end in one container."""
