@@ -1,0 +1,1 @@
+"""Scores, coverage and calibration: how good a prediction was, whoever made it."""
