@@ -24,9 +24,9 @@ class Beta:
     """A beta distribution on the unit interval."""
 
     a: float
-    """First shape, above zero: one more than the successes that a flat prior would need."""
+    """First shape, above zero: successes imagined or seen, of which a flat prior holds one."""
     b: float
-    """Second shape, above zero: the same for failures."""
+    """Second shape, above zero: likewise the failures."""
 
     def __post_init__(self) -> None:
         checks.positive("a", self.a)
