@@ -42,7 +42,7 @@ def conjugate_regression(
     Raises:
         ValueError: where lengths disagree, data are not finite, or shape or scale not positive.
     """
-    linear._check(X, y)
+    linear.check_data(X, y)
     shape, scale = checks.positive("shape", shape), checks.positive("scale", scale)
     variance = numpyro.sample("noise_variance", dist.InverseGamma(shape, scale))
     sigma = numpyro.deterministic("noise_sd", jnp.sqrt(variance))

@@ -42,15 +42,20 @@ def linear_regression(
     Raises:
         ValueError: where the shapes disagree, data are not finite, or a known σ is not positive.
     """
-    _check(X, y)
+    check_data(X, y)
     n, p = X.shape
-    b = numpyro.sample("coefficients", _coefficients_prior(coefficients, p))
+    b = numpyro.sample("coefficients", coefficients_prior(coefficients, p))
     sigma = _noise_sd(noise_sd)
     with numpyro.plate("row", n):
         numpyro.sample("y", dist.Normal(jnp.asarray(X) @ b, sigma), obs=y)
 
 
-def _check(X: Float[FloatArray, "n p"], y: Float[FloatArray, " rows_of_y"] | None) -> None:
+def check_data(X: Float[FloatArray, "n p"], y: Float[FloatArray, " rows_of_y"] | None) -> None:
+    """Refuse data that are not finite or whose rows and outputs differ in number.
+
+    Raises:
+        ValueError: naming the argument, what it got and what was expected.
+    """
     given = {"X": X} if y is None else {"X": X, "y": y}
     for name, array in given.items():
         # A sampler may trace the data; only concrete numbers can be looked at.
@@ -59,7 +64,12 @@ def _check(X: Float[FloatArray, "n p"], y: Float[FloatArray, " rows_of_y"] | Non
     checks.same_length(**given)
 
 
-def _coefficients_prior(prior: dist.Distribution | None, p: int) -> dist.Distribution:
+def coefficients_prior(prior: dist.Distribution | None, p: int) -> dist.Distribution:
+    """One distribution for all coefficients: flat, one prior for each, or a joint one.
+
+    Raises:
+        ValueError: where a joint prior is not of ``p`` dimensions.
+    """
     if prior is None:
         return dist.ImproperUniform(constraints.real_vector, (), event_shape=(p,))
     if prior.shape() == ():

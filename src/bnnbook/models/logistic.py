@@ -45,12 +45,12 @@ def logistic_regression(
             prior is flat and the posterior would not exist: X lacks rank, or the data are
             separable.
     """
-    linear._check(X, y)
+    linear.check_data(X, y)
     if y is not None and not isinstance(y, jax.core.Tracer):
         _check_outcomes(y)
         if coefficients is None and not isinstance(X, jax.core.Tracer):
             _check_posterior_exists(X, y)
-    b = numpyro.sample("coefficients", linear._coefficients_prior(coefficients, X.shape[1]))
+    b = numpyro.sample("coefficients", linear.coefficients_prior(coefficients, X.shape[1]))
     with numpyro.plate("row", X.shape[0]):
         numpyro.sample("y", dist.Bernoulli(logits=jnp.asarray(X) @ b), obs=y)
 
