@@ -3,10 +3,12 @@
 import functools
 import gzip
 import http.server
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 COMPRESSED = (".html", ".css", ".js", ".mjs", ".json", ".svg", ".txt", ".xml", ".bib")
 TYPES = {
@@ -57,10 +59,16 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             body = gzip.compress(body, 6)
             self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(body)))
-        # A browser that has seen enough hangs up; that is no error of ours.
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self.end_headers()
-            self.wfile.write(body)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """A threaded server that takes no notice of a browser that hangs up when it has seen enough."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 @contextmanager
@@ -70,7 +78,7 @@ def serving(
     """Serve a folder on this machine only; yields the address. Port 0 takes any free one."""
     kind = type("PrefixHandler", (handler,), {"prefix": prefix})
     bound = functools.partial(kind, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", port), bound) as server:
+    with Server(("127.0.0.1", port), bound) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_address[1]}{prefix}"
