@@ -10,6 +10,7 @@ import pytest
 import browser
 import build
 import gates
+import readme_figure
 from execute import PageError, Project
 
 ROOT = Path(__file__).parents[2]
@@ -184,3 +185,13 @@ def test_npm_lock_holds_hashes_and_no_address():
     text = (ROOT / "book/_js/package-lock.json").read_text("utf8")
     assert '"resolved"' not in text
     assert text.count('"integrity"') > 5
+
+
+# ---- the repository's front page -----------------------------------------------------------------
+
+
+def test_the_readmes_figure_is_the_prefaces():
+    """It is drawn by the preface's cells as they are; where it is not, nox -s readme renews it."""
+    assert readme_figure.committed_key(ROOT / "docs") == readme_figure.key(Project(ROOT))
+    for name in readme_figure.NAMES:
+        assert f"docs/{name}" in (ROOT / "README.md").read_text("utf8")
