@@ -1,0 +1,1 @@
+"""Estimators of the model evidence, one module each, all with the same record."""

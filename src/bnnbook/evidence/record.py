@@ -1,0 +1,66 @@
+"""What every estimator of the evidence returns, so that they can stand side by side in one table.
+
+Log evidences are compared between models of the same data, so an estimate without its error says
+little: the record carries the standard error, or None where the method has none to offer, together
+with what the estimate cost and what the method's own diagnostics say. Introduced in the chapter
+"Model evidence".
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import arviz as az
+import numpy as np
+from arviz_stats.base.array import array_stats
+from jaxtyping import Float
+
+from bnnbook import checks
+
+GREATEST_PARETO_K = 0.7
+"""Above it the average of such weights is not to be trusted (Vehtari et al. 2024)."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """An estimate of log p(data), in nats, computed in float64."""
+
+    log_evidence: float
+    """The estimate."""
+    standard_error: float | None
+    """Its standard error on the log scale; None where the method has none, or no finite one."""
+    num_evaluations: int
+    """Points at which the log density was evaluated, with or without its derivatives."""
+    seconds: float
+    """Wall time, compilation included where the target was new."""
+    diagnostics: Mapping[str, float | str] = field(default_factory=dict)
+    """What the method says of itself, such as ``pareto_k``, ``error`` or a ``note``."""
+
+    def __post_init__(self) -> None:
+        checks.finite("log_evidence", self.log_evidence)
+        if self.standard_error is not None:
+            checks.finite("standard_error", self.standard_error)
+        object.__setattr__(self, "diagnostics", MappingProxyType(dict(self.diagnostics)))
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the method's own Pareto k̂ says not to trust it."""
+        return not float(self.diagnostics.get("pareto_k", -math.inf)) <= GREATEST_PARETO_K
+
+
+def pareto_k(log_weights: Float[np.ndarray, "..."]) -> float:
+    """The shape of the generalised Pareto distribution fitted to the largest weights.
+
+    Moments of order above 1/k̂ are infinite; where k̂ exceeds 0.7, the average of the weights
+    converges too slowly for any feasible number of them (Vehtari et al. 2024).
+    """
+    # ArviZ is given log ratios with the sign of a log-likelihood, and turns it.
+    psislw: Any = array_stats.psislw
+    return float(psislw(-np.ravel(log_weights))[1])
+
+
+def effective_size(values: Float[np.ndarray, "chain draw"]) -> float:
+    """How many independent draws would give the average of these the same error."""
+    return float(az.ess(values, method="mean"))

@@ -1,0 +1,271 @@
+r"""A posterior density over a flat vector of real numbers: what the estimators integrate.
+
+.. math:: p(\mathcal{D}) = \int p(\mathcal{D} \mid \theta)\, p(\theta)\, \mathrm{d}\theta
+
+Prior and likelihood are given apart and normalised, for the evidence needs their constants.
+A parameter with bounds is replaced by an unbounded one u, and the log prior includes the log of the
+Jacobian, log p(θ(u)) + log |dθ/du|, so that the integral stays the same. Introduced in the chapter
+"Model evidence".
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+from numpyro import handlers
+from numpyro.infer import init_to_median, init_to_uniform
+from numpyro.infer.util import compute_log_probs
+
+from bnnbook import checks
+
+BLOCK = 256
+"""Points evaluated at once. Every call is padded to whole blocks, so nothing compiles twice."""
+
+LogDensity = Callable[[Any], Any]
+
+
+class Parts(NamedTuple):
+    """The two parts of the log density at each point."""
+
+    log_prior: Float[np.ndarray, " point"]
+    """Normalised, with the Jacobian; −∞ where the prior is zero."""
+    log_likelihood: Float[np.ndarray, " point"]
+    """Normalised as a density of the data; −∞ where they are impossible."""
+
+    @property
+    def log_joint(self) -> Float[np.ndarray, " point"]:
+        """Their sum: the log of the posterior density, up to the evidence."""
+        return self.log_prior + self.log_likelihood
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A model with its data. Compiled once, at the first use of each function.
+
+    Raises:
+        ValueError: where names and dimension disagree, the log density is not finite at the start,
+            or the log prior is flat, so improper, in one of the parameters.
+    """
+
+    log_prior: LogDensity
+    """A JAX function of a vector: the normalised log prior, Jacobian included."""
+    log_likelihood: LogDensity
+    """A JAX function of a vector: the log density of all data."""
+    dimension: int
+    """The number of parameters."""
+    names: tuple[str, ...]
+    """What each is called."""
+    start: Float[np.ndarray, " dimension"]
+    """Where searches start; the log density must be finite there."""
+    flatten: Callable[[Mapping[str, Any]], Float[np.ndarray, "..."]] | None = None
+    """From named draws, shapes (chain, draw, ...), to vectors, shape (chain, draw, dimension)."""
+
+    def __post_init__(self) -> None:
+        checks.at_least("dimension", self.dimension, 1)
+        start = checks.finite_array("start", self.start, ndim=1)
+        if not len(start) == len(self.names) == self.dimension:
+            raise checks.fail("names and start", f"of length {self.dimension}", self.names)
+        far = 1e3 * (1 + np.abs(start).max()) * np.eye(self.dimension)
+        parts = self.evaluate(np.concatenate([start[None], start + far, start - far]), nan=True)
+        at_start = Parts(parts.log_prior[:1], parts.log_likelihood[:1])
+        for name, value in at_start._asdict().items():
+            if not np.isfinite(value[0]):
+                raise ValueError(f"target must have a finite {name} at its start, got {value[0]}")
+        moved = parts.log_prior[1:].reshape(2, -1) != at_start.log_prior[0]
+        if not moved.any(axis=0).all():
+            flat = self.names[int(np.argmin(moved.any(axis=0)))]
+            raise _improper(flat)
+
+    @cached_property
+    def _parts(self) -> Callable[[Any], Any]:
+        return jax.jit(jax.vmap(lambda x: (self.log_prior(x), self.log_likelihood(x))))
+
+    @cached_property
+    def _curves(self) -> dict[str, Callable[[Any], Any]]:
+        def joint(x: Any) -> Any:
+            return self.log_prior(x) + self.log_likelihood(x)
+
+        def with_derivatives(f: LogDensity) -> Callable[[Any], Any]:
+            return jax.jit(lambda x: (f(x), jax.grad(f)(x), jax.hessian(f)(x)))
+
+        return {
+            "log_joint": with_derivatives(joint),
+            "log_likelihood": with_derivatives(self.log_likelihood),
+        }
+
+    def evaluate(self, points: ArrayLike, *, nan: bool = False) -> Parts:
+        """Log prior and log likelihood at points, shape (point, dimension).
+
+        Raises:
+            ValueError: where the shape is wrong, or a value is NaN (unless admitted) or +∞.
+        """
+        x = np.asarray(points, dtype=np.float64)
+        if x.ndim != 2 or x.shape[1] != self.dimension:
+            raise checks.fail("points", f"of shape (point, {self.dimension})", x.shape)
+        padded = np.concatenate([x, np.repeat(x[-1:], -len(x) % BLOCK, axis=0)])
+        with jax.enable_x64(True):
+            blocks = [self._parts(padded[i : i + BLOCK]) for i in range(0, len(padded), BLOCK)]
+        prior, likelihood = (np.concatenate(p)[: len(x)] for p in zip(*blocks, strict=True))
+        # Where the prior is zero the likelihood does not matter, and may be anything.
+        likelihood = np.where(prior == -np.inf, -np.inf, likelihood)
+        total = prior + likelihood
+        if not nan and (np.isnan(total) | (total == np.inf)).any():
+            where = x[np.isnan(total) | (total == np.inf)][0]
+            raise ValueError(f"target must have a log density below +∞, got NaN or +∞ at {where}")
+        return Parts(prior, likelihood)
+
+    def derivatives(
+        self, point: Float[np.ndarray, " dimension"], of: str = "log_joint"
+    ) -> tuple[float, Float[np.ndarray, " dimension"], Float[np.ndarray, "dimension dimension"]]:
+        """Value, gradient and Hessian of ``log_joint`` or ``log_likelihood`` at one point."""
+        with jax.enable_x64(True):
+            value, gradient, hessian = self._curves[of](np.asarray(point, dtype=np.float64))
+        return float(value), np.asarray(gradient), np.asarray(hessian)
+
+    def check_draws(
+        self, draws: ArrayLike, min_samples: int
+    ) -> Float[np.ndarray, "chain draw dimension"]:
+        """Draws of the right shape, as many a chain as a method needs."""
+        draws = checks.finite_array("draws", draws, ndim=3)
+        if draws.shape[1] < min_samples or draws.shape[2] != self.dimension:
+            expected = f"of shape (chain, {min_samples} or more draws, {self.dimension})"
+            raise checks.fail("draws", expected, draws.shape)
+        return draws
+
+
+def _improper(name: str) -> ValueError:
+    return ValueError(
+        f"target must have a proper prior, got a flat one of {name}: its constant is arbitrary, "
+        "and so would be the evidence"
+    )
+
+
+def from_model(
+    model: Callable[..., Any],
+    model_args: Sequence[Any] = (),
+    model_kwargs: Mapping[str, Any] | None = None,
+    *,
+    start: Mapping[str, ArrayLike] | None = None,
+) -> Target:
+    """The target of a NumPyro model, through unbounded parameters with the Jacobian.
+
+    Args:
+        model: a NumPyro model; its observed sites are the likelihood, the others the prior.
+        model_args: its positional arguments, data among them.
+        model_kwargs: its arguments by keyword, such as priors.
+        start: values of the sites to start from; medians of a few prior draws where it is None.
+
+    Raises:
+        ValueError: where a prior is improper, or a site discrete or fixed, or nothing is unknown.
+    """
+    with jax.enable_x64(True):
+        args = [_double(value) for value in model_args]
+        kwargs = {name: _double(value) for name, value in (model_kwargs or {}).items()}
+        initial = _initial(model, args, kwargs, start)
+        flat, unravel = ravel_pytree(initial)
+
+    def parts(x: Any) -> tuple[Any, Any]:
+        return _log_parts(model, args, kwargs, unravel(x))
+
+    @jax.jit
+    def to_flat(values: Any) -> Any:
+        return ravel_pytree(_unbounded(_trace(model, args, kwargs, values), initial))[0]
+
+    def flatten(posterior: Mapping[str, Any]) -> Float[np.ndarray, "..."]:
+        with jax.enable_x64(True):
+            values = {name: jnp.asarray(np.asarray(posterior[name], float)) for name in initial}
+            return np.asarray(jax.vmap(jax.vmap(to_flat))(values))
+
+    return Target(
+        log_prior=lambda x: parts(x)[0],
+        log_likelihood=lambda x: parts(x)[1],
+        dimension=len(flat),
+        names=_names(initial),
+        start=np.asarray(flat),
+        flatten=flatten,
+    )
+
+
+def _double(value: Any) -> Any:
+    return jnp.asarray(value) if isinstance(value, np.ndarray) else value
+
+
+def _trace(model: Any, args: Any, kwargs: Any, values: Any = None, fill: Any = None) -> Any:
+    seeded = handlers.seed(model, jax.random.key(0))
+    filled = handlers.substitute(seeded, data=values, substitute_fn=fill)
+    return handlers.trace(filled).get_trace(*args, **kwargs)
+
+
+def _initial(model: Any, args: Any, kwargs: Any, start: Any) -> dict[str, Any]:
+    """Unbounded values of the unknown sites, after a look at their priors."""
+    # Improper priors cannot be drawn from; values near zero can always be had.
+    trace = _trace(model, args, kwargs, fill=init_to_uniform())
+    unknown = {k: site for k, site in trace.items() if _is_unknown(site)}
+    if not unknown:
+        raise checks.fail("model", "a model with at least one site that is not observed", [*trace])
+    for name, site in unknown.items():
+        _check_prior(name, site["fn"])
+    if start is not None:
+        values = {name: jnp.asarray(value, float) for name, value in start.items()}
+        return _unbounded(_trace(model, args, kwargs, values), unknown)
+    # NumPyro draws the few in one stack, and multivariate normals then broadcast over it.
+    with jax.numpy_rank_promotion("allow"):
+        medians = _trace(model, args, kwargs, fill=init_to_median(num_samples=15))
+    return _unbounded(medians, unknown)
+
+
+def _is_unknown(site: Mapping[str, Any]) -> bool:
+    return site["type"] == "sample" and not site["is_observed"]
+
+
+def _check_prior(name: str, prior: Any) -> None:
+    while isinstance(prior, (dist.ExpandedDistribution, dist.Independent, dist.MaskedDistribution)):
+        prior = prior.base_dist
+    if isinstance(prior, dist.ImproperUniform):
+        raise _improper(name)
+    if prior.support.is_discrete or isinstance(prior, dist.Delta):
+        expected = f"a model whose unknowns are continuous (site {name!r})"
+        raise checks.fail("model", expected, type(prior).__name__)
+
+
+def _unbounded(trace: Mapping[str, Any], names: Any) -> dict[str, Any]:
+    def inverse(site: Mapping[str, Any]) -> Any:
+        return dist.biject_to(site["fn"].support).inv(site["value"])
+
+    return {name: inverse(trace[name]) for name in names}
+
+
+def _log_parts(model: Any, args: Any, kwargs: Any, unbounded: Any) -> tuple[Any, Any]:
+    jacobians = []
+
+    def fill(site: Any) -> Any:
+        if site["name"] not in unbounded:
+            return None
+        transform = dist.biject_to(site["fn"].support)
+        value = transform(unbounded[site["name"]])
+        log_det = transform.log_abs_det_jacobian(unbounded[site["name"]], value)
+        jacobians.append(jnp.sum(log_det))
+        return value
+
+    filled = handlers.substitute(handlers.seed(model, jax.random.key(0)), substitute_fn=fill)
+    # Off: a site outside its support should give −∞, and not an error.
+    with numpyro.validation_enabled(False):
+        log_probs, _ = compute_log_probs(filled, args, kwargs, {})
+    prior = sum(value for name, value in log_probs.items() if name in unbounded)
+    rest = [value for name, value in log_probs.items() if name not in unbounded]
+    return prior + sum(jacobians), sum(rest, start=jnp.zeros(()))
+
+
+def _names(initial: Mapping[str, Any]) -> tuple[str, ...]:
+    # In the order in which ravel_pytree lays a dictionary out.
+    indices = [(k, index) for k in sorted(initial) for index in np.ndindex(jnp.shape(initial[k]))]
+    return tuple(k + (f"[{', '.join(map(str, index))}]" if index else "") for k, index in indices)
