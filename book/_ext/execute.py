@@ -13,7 +13,6 @@ Run as ``python book/_ext/execute.py [--size full|smoke] [--jobs N] [--force]``.
 
 import argparse
 import ast
-import functools
 import hashlib
 import json
 import multiprocessing
@@ -96,22 +95,16 @@ class Project:
 # ---- what a page can see -------------------------------------------------------------------------
 
 
-@functools.cache
-def read_page(path: Path, _mtime: int) -> NotebookNode | None:
+def notebook(project: Project, doc: str) -> NotebookNode | None:
     """A Markdown page as a notebook, exactly as MyST-NB reads it; None where it has no kernel."""
     from myst_nb.core.config import NbParserConfig
     from myst_nb.core.read import create_nb_reader
     from myst_parser.config.main import MdParserConfig
 
+    path = project.root / f"{doc}.md"
     text = path.read_text("utf8")
     reader = create_nb_reader(str(path), MdParserConfig(), NbParserConfig(), text)
     return None if reader is None else reader.read(text)
-
-
-def notebook(project: Project, doc: str) -> NotebookNode | None:
-    path = project.root / f"{doc}.md"
-    found = read_page(path, path.stat().st_mtime_ns)
-    return None if found is None else nbformat.from_dict(json.loads(json.dumps(found)))
 
 
 def code_cells(nb: NotebookNode) -> list[str]:
