@@ -68,6 +68,11 @@ class Target:
     """Where searches start; the log density must be finite there."""
     flatten: Callable[[Mapping[str, Any]], Float[np.ndarray, "..."]] | None = None
     """From named draws, shapes (chain, draw, ...), to vectors, shape (chain, draw, dimension)."""
+    unflatten: Callable[[Float[np.ndarray, "..."]], dict[str, np.ndarray]] | None = None
+    """The way back: to each site that is not observed, computed ones too, within its bounds."""
+    sample_prior: Callable[[jax.Array], Any] | None = None
+    """A JAX function of a key: one draw from the prior, a vector. Methods that start at the prior
+    (thermodynamic integration, SMC, nested sampling) need it."""
 
     def __post_init__(self) -> None:
         checks.at_least("dimension", self.dimension, 1)
@@ -101,6 +106,34 @@ class Target:
             "log_joint": with_derivatives(joint),
             "log_likelihood": with_derivatives(self.log_likelihood),
         }
+
+    @cached_property
+    def _programs(self) -> dict[Any, Callable[..., Any]]:
+        return {}
+
+    def compiled(self, key: Any, build: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+        """A function of JAX arrays that is compiled for this target at its first use only.
+
+        Args:
+            key: what tells it from this target's other programs: the method's name and its sizes.
+            build: makes the function, where it was not made before.
+        """
+        if key not in self._programs:
+            self._programs[key] = jax.jit(build())
+        return self._programs[key]
+
+    def inside(self, x: Any) -> tuple[Any, Any]:
+        """Log prior and log likelihood at one point, traceable, where the data are possible.
+
+        Where they are impossible the log prior is −∞ and the log likelihood 0: so a power of the
+        likelihood is no NaN there. A NaN of the model's becomes +∞, which no method overlooks.
+        """
+        prior, likelihood = self.log_prior(x), self.log_likelihood(x)
+        prior = jnp.where((likelihood == -jnp.inf) & (prior < jnp.inf), -jnp.inf, prior)
+        likelihood = jnp.where(prior == -jnp.inf, 0.0, likelihood)
+        return jnp.nan_to_num(prior, nan=jnp.inf, posinf=jnp.inf, neginf=-jnp.inf), jnp.where(
+            jnp.isnan(likelihood), jnp.inf, likelihood
+        )
 
     def evaluate(self, points: ArrayLike, *, nan: bool = False) -> Parts:
         """Log prior and log likelihood at points, shape (point, dimension).
@@ -185,6 +218,18 @@ def from_model(
             values = {name: jnp.asarray(np.asarray(posterior[name], float)) for name in initial}
             return np.asarray(jax.vmap(jax.vmap(to_flat))(values))
 
+    @jax.jit
+    def to_named(x: Any) -> Any:
+        # Sites with bounds are filled in by their transforms, which know the values above them.
+        fill, _ = _filler(unravel(x))
+        trace = _trace(model, args, kwargs, fill=fill)
+        return {name: site["value"] for name, site in trace.items() if _is_answer(site)}
+
+    def unflatten(draws: Float[np.ndarray, "..."]) -> dict[str, np.ndarray]:
+        with jax.enable_x64(True):
+            named = jax.vmap(jax.vmap(to_named))(np.asarray(draws, dtype=np.float64))
+            return {name: np.asarray(value) for name, value in named.items()}
+
     return Target(
         log_prior=lambda x: parts(x)[0],
         log_likelihood=lambda x: parts(x)[1],
@@ -192,6 +237,7 @@ def from_model(
         names=_names(initial),
         start=np.asarray(flat),
         flatten=flatten,
+        unflatten=unflatten,
     )
 
 
@@ -227,6 +273,10 @@ def _is_unknown(site: Mapping[str, Any]) -> bool:
     return site["type"] == "sample" and not site["is_observed"]
 
 
+def _is_answer(site: Mapping[str, Any]) -> bool:
+    return _is_unknown(site) or site["type"] == "deterministic"
+
+
 def _check_prior(name: str, prior: Any) -> None:
     while isinstance(prior, (dist.ExpandedDistribution, dist.Independent, dist.MaskedDistribution)):
         prior = prior.base_dist
@@ -244,8 +294,9 @@ def _unbounded(trace: Mapping[str, Any], names: Any) -> dict[str, Any]:
     return {name: inverse(trace[name]) for name in names}
 
 
-def _log_parts(model: Any, args: Any, kwargs: Any, unbounded: Any) -> tuple[Any, Any]:
-    jacobians = []
+def _filler(unbounded: Any) -> tuple[Callable[[Any], Any], list[Any]]:
+    """Fills sites with the values of unbounded ones, and a list that collects the Jacobians."""
+    jacobians: list[Any] = []
 
     def fill(site: Any) -> Any:
         if site["name"] not in unbounded:
@@ -256,6 +307,11 @@ def _log_parts(model: Any, args: Any, kwargs: Any, unbounded: Any) -> tuple[Any,
         jacobians.append(jnp.sum(log_det))
         return value
 
+    return fill, jacobians
+
+
+def _log_parts(model: Any, args: Any, kwargs: Any, unbounded: Any) -> tuple[Any, Any]:
+    fill, jacobians = _filler(unbounded)
     filled = handlers.substitute(handlers.seed(model, jax.random.key(0)), substitute_fn=fill)
     # Off: a site outside its support should give −∞, and not an error.
     with numpyro.validation_enabled(False):
