@@ -16,6 +16,7 @@ FLOORS = {
     "references": 1,
     "sizes": 1,
     "datatree": 1,
+    "pareto": 1,
     "datasets": 1,
     "models": 2,
     "exact": 3,

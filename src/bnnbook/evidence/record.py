@@ -10,17 +10,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
 import arviz as az
 import numpy as np
-from arviz_stats.base.array import array_stats
 from jaxtyping import Float
 
 from bnnbook import checks
-
-GREATEST_PARETO_K = 0.7
-"""Above it the average of such weights is not to be trusted (Vehtari et al. 2024)."""
+from bnnbook.pareto import GREATEST_PARETO_K as GREATEST_PARETO_K
+from bnnbook.pareto import pareto_k as pareto_k
 
 
 @dataclass(frozen=True)
@@ -48,17 +45,6 @@ class Evidence:
     def flagged(self) -> bool:
         """Whether the method's own Pareto k̂ says not to trust it."""
         return not float(self.diagnostics.get("pareto_k", -math.inf)) <= GREATEST_PARETO_K
-
-
-def pareto_k(log_weights: Float[np.ndarray, "..."]) -> float:
-    """The shape of the generalised Pareto distribution fitted to the largest weights.
-
-    Moments of order above 1/k̂ are infinite; where k̂ exceeds 0.7, the average of the weights
-    converges too slowly for any feasible number of them (Vehtari et al. 2024).
-    """
-    # ArviZ is given log ratios with the sign of a log-likelihood, and turns it.
-    psislw: Any = array_stats.psislw
-    return float(psislw(-np.ravel(log_weights))[1])
 
 
 def effective_size(values: Float[np.ndarray, "chain draw"]) -> float:
