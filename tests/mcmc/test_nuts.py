@@ -78,6 +78,50 @@ def test_kidiq_agrees_with_its_reference(x64):
     assert abs(z_score(tree, "coefficients", 0.6, (1,))) > 4
 
 
+def test_compiled_once_it_is_right_for_many_data_sets(x64):
+    """z-scores of 60 posteriors against their closed forms look standard normal."""
+    run = nuts.compiled(conjugate_regression, PRIOR, nuts.Settings(300, 300))
+    prior = NormalInverseGamma.from_precision(*PRIOR.values())
+    z, z_wrong = [], []
+    for key in jax.random.split(KEY, 60):
+        y = X @ [1.0, 2.0] + 1.5 * np.asarray(jax.random.normal(key, (20,)))
+        tree = run(key, (X, y))
+        mean = normal_inverse_gamma.update(prior, X, y).mean[1]
+        z.append(z_score(tree, "coefficients", mean, (1,)))
+        # Mutation: the posterior of the first data set for all.
+        first = normal_inverse_gamma.update(prior, X, Y).mean[1]
+        z_wrong.append(z_score(tree, "coefficients", first, (1,)))
+    # The sd of z over 60 runs has a standard error of 1/√120; the MCSE's own error adds to it.
+    assert abs(np.mean(z)) < 4 / np.sqrt(60)
+    assert abs(np.std(z) - 1) < 0.4
+    assert np.std(z_wrong) > 2
+    assert set(tree.children) == {"posterior", "sample_stats", "observed_data"}
+    np.testing.assert_array_equal(tree["observed_data"]["y"], y)
+
+
+def test_compiled_is_compiled_once_and_still_looks_at_its_data():
+    traces = []
+
+    def model(y):
+        traces.append(isinstance(y, jax.core.Tracer))
+        z = numpyro.sample("z", dist.Normal(0.0, 1.0))
+        numpyro.sample("y", dist.Normal(z, 1.0), obs=y)
+
+    run = nuts.compiled(model, settings=nuts.Settings(10, 10, 2))
+    first = run(KEY, (np.ones(3),))
+    once = sum(traces)
+    again = run(KEY, (np.ones(3),))
+    assert sum(traces) == once > 0
+    np.testing.assert_array_equal(first["posterior"]["z"], again["posterior"]["z"])
+    assert not np.array_equal(run(KEY, (np.zeros(3),))["posterior"]["z"], first["posterior"]["z"])
+    with pytest.raises(ValueError, match="num_chains must be a whole number of at least 1"):
+        nuts.compiled(model, settings=nuts.Settings(num_chains=0))
+    with pytest.raises(ValueError, match="y must be 0 or 1 everywhere"):
+        nuts.compiled(logistic_regression)(KEY, (X, Y))
+    with pytest.raises(ValueError, match="model must have a finite log density"):
+        nuts.compiled(nowhere, settings=nuts.Settings(10, 10, 2))(KEY)
+
+
 def line():
     numpyro.sample("z", dist.Normal(0.0, 1.0))
 

@@ -38,20 +38,28 @@ class SamplerWarning(UserWarning):
 class Settings(NamedTuple):
     """How the sampler ran; all of it ends in the tree's attributes."""
 
-    num_warmup: int
+    num_warmup: int = 1000
     """Steps a chain that adapt the sampler and are thrown away."""
-    num_samples: int
+    num_samples: int = 1000
     """Draws a chain that are kept."""
-    num_chains: int
+    num_chains: int = 4
     """Chains side by side, from starts of their own."""
-    dense_mass: bool
+    dense_mass: bool = False
     """Whether the mass matrix has entries off its diagonal."""
-    target_accept_prob: float
+    target_accept_prob: float = 0.8
     """The acceptance rate that the step size is tuned to."""
-    max_tree_depth: int
+    max_tree_depth: int = 10
     """Trajectories have at most two to this power steps, less one."""
-    adapt_mass_matrix: bool
+    adapt_mass_matrix: bool = True
     """Whether the mass matrix is learnt, or stays the identity."""
+
+
+DEFAULTS = Settings()
+NO_START = (
+    "model must have a finite log density and gradient where chains start (each unconstrained "
+    "parameter between -2 and 2), got none in its tries: look for data outside the support, or "
+    "rescale the inputs"
+)
 
 
 def sample(
@@ -71,7 +79,8 @@ def sample(
     """Draws from the posterior of a NumPyro model.
 
     It runs in the precision in force: wrap the call in ``jax.enable_x64(True)`` for float64. Each
-    call compiles anew, which takes longer than sampling does for a small model.
+    call compiles anew, which takes longer than sampling does for a small model: for many data sets
+    of one shape see :func:`compiled`.
 
     Args:
         rng_key: a JAX key.
@@ -99,29 +108,89 @@ def sample(
         SamplerWarning: where draws diverged, trajectories were cut short at the greatest tree
             depth, or there is but one chain.
     """
-    settings = Settings(
-        num_warmup=checks.at_least("num_warmup", num_warmup, 1),
-        num_samples=checks.at_least("num_samples", num_samples, 1),
-        num_chains=checks.at_least("num_chains", num_chains, 1),
-        dense_mass=dense_mass,
-        target_accept_prob=checks.fraction("target_accept_prob", target_accept_prob),
-        max_tree_depth=checks.at_least("max_tree_depth", max_tree_depth, 1),
-        adapt_mass_matrix=adapt_mass_matrix,
+    settings = _checked(
+        Settings(
+            num_warmup=num_warmup,
+            num_samples=num_samples,
+            num_chains=num_chains,
+            dense_mass=dense_mass,
+            target_accept_prob=target_accept_prob,
+            max_tree_depth=max_tree_depth,
+            adapt_mass_matrix=adapt_mass_matrix,
+        )
     )
     args = [_in_force(value) for value in model_args]
     kwargs = {name: _in_force(value) for name, value in (model_kwargs or {}).items()}
     observed = _observed(model, args, kwargs)
-    sampler = _run(rng_key, model, args, kwargs, settings)
-    fields = sampler.get_extra_fields(group_by_chain=True)
-    posterior = {k: np.asarray(v) for k, v in sampler.get_samples(group_by_chain=True).items()}
-    tree = from_draws(
-        posterior=posterior,
-        sample_stats={ours: np.asarray(fields[theirs]) for theirs, ours in STATISTICS.items()},
-        observed_data=observed or None,
-        attrs={"method": "NUTS", "dtype": _precision(), **_plain(settings)},
-    )
+    tree = _tree(_run(rng_key, model, args, kwargs, settings), observed, settings)
     _warn(tree, settings)
     return tree
+
+
+def compiled(
+    model: Model, model_kwargs: Mapping[str, Any] | None = None, settings: Settings = DEFAULTS
+) -> Callable[[jax.Array, Sequence[Any]], xr.DataTree]:
+    """A sampler that is compiled once and then run on many data sets of one shape.
+
+    What :func:`sample` does, for simulations that call it again and again: a run on a small model
+    then takes milliseconds.
+
+    Args:
+        model: a NumPyro model.
+        model_kwargs: its arguments by keyword, such as priors: the same in every run.
+        settings: how the sampler runs.
+
+    Returns:
+        A function of a JAX key and the model's positional arguments that returns the tree of
+        :func:`sample`. Arguments of a new shape or precision make it compile again. Models
+        that look at their data must let traced arrays pass, as those of ``bnnbook.models`` do.
+
+    Raises:
+        ValueError: for the reasons that :func:`sample` has.
+    """
+    settings = _checked(settings)
+    given = dict(model_kwargs or {})
+
+    @jax.jit
+    def draw(rng_key: jax.Array, args: Sequence[Any]) -> tuple[Any, Any]:
+        kwargs = {name: _in_force(value) for name, value in given.items()}
+        return _run(rng_key, model, args, kwargs, settings)
+
+    def run(rng_key: jax.Array, model_args: Sequence[Any] = ()) -> xr.DataTree:
+        args = [_in_force(value) for value in model_args]
+        kwargs = {name: _in_force(value) for name, value in given.items()}
+        observed = _observed(model, args, kwargs)
+        draws = draw(rng_key, args)
+        # Inside a compiled function NumPyro cannot complain of a start that is not finite.
+        if not np.isfinite(draws[1]["energy"]).all():
+            raise ValueError(NO_START)
+        tree = _tree(draws, observed, settings)
+        _warn(tree, settings)
+        return tree
+
+    return run
+
+
+def _checked(settings: Settings) -> Settings:
+    checks.fraction("target_accept_prob", settings.target_accept_prob)
+    return settings._replace(
+        num_warmup=checks.at_least("num_warmup", settings.num_warmup, 1),
+        num_samples=checks.at_least("num_samples", settings.num_samples, 1),
+        num_chains=checks.at_least("num_chains", settings.num_chains, 1),
+        max_tree_depth=checks.at_least("max_tree_depth", settings.max_tree_depth, 1),
+    )
+
+
+def _tree(
+    draws: tuple[Any, Any], observed: Mapping[str, np.ndarray], settings: Settings
+) -> xr.DataTree:
+    samples, fields = draws
+    return from_draws(
+        posterior={name: np.asarray(value) for name, value in samples.items()},
+        sample_stats={ours: np.asarray(fields[theirs]) for theirs, ours in STATISTICS.items()},
+        observed_data=dict(observed) or None,
+        attrs={"method": "NUTS", "dtype": _precision(), **_plain(settings)},
+    )
 
 
 def _in_force(value: Any) -> Any:
@@ -153,7 +222,8 @@ def _run(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     settings: Settings,
-) -> MCMC:
+) -> tuple[Any, Any]:
+    """Draws and statistics, each of shape (chain, draw, ...)."""
     of_kernel = ("dense_mass", "target_accept_prob", "max_tree_depth", "adapt_mass_matrix")
     given = settings._asdict()
     kernel = NUTS(model, **{name: given.pop(name) for name in of_kernel})
@@ -163,12 +233,8 @@ def _run(
     except RuntimeError as error:
         if "initial parameters" not in str(error):
             raise
-        raise ValueError(
-            "model must have a finite log density and gradient where chains start (each "
-            "unconstrained parameter between -2 and 2), got none in its tries: look for data "
-            "outside the support, or rescale the inputs"
-        ) from error
-    return sampler
+        raise ValueError(NO_START) from error
+    return sampler.get_samples(True), sampler.get_extra_fields(True)
 
 
 def _precision() -> str:
