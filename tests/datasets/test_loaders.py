@@ -45,6 +45,17 @@ def test_pine_has_the_right_specimen_nine() -> None:
     assert radiata_pine.load().matrix()[8].tolist() == [9.0, 3160.0, 27.1, 26.3]
 
 
+def test_pine_as_misprinted_differs_in_specimen_nine_alone() -> None:
+    right, wrong = radiata_pine.load(), radiata_pine.load(specimen_9="as misprinted")
+    differs = (right.matrix() != wrong.matrix()).any(axis=1)
+    assert np.flatnonzero(differs).tolist() == [8]
+    assert wrong.matrix()[8].tolist() == [9.0, 3670.0, 32.3, 29.0]
+    assert "wrong copy" in wrong.description
+    assert "wrong" not in right.description
+    with pytest.raises(ValueError, match=r"specimen_9 must be one of .* got 'wrong'"):
+        radiata_pine.load(specimen_9="wrong")
+
+
 def test_pima_codes_its_words() -> None:
     table = pima.load()
     assert (table["split"] == 0).sum() == 200
