@@ -30,8 +30,8 @@ def load(specimen_9: str = "right") -> Table:
     """The 42 specimens.
 
     Args:
-        specimen_9: "right", or "as misprinted" for the row of the wrong copies, to reproduce numbers that were
-            computed from them; never for anything else.
+        specimen_9: "right", or "as misprinted" for the row of the wrong copies, to reproduce
+            numbers that were computed from them; never for anything else.
 
     Raises:
         ValueError: where the choice is another.
