@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from bnnbook.exact import beta_binomial
+from bnnbook.exact import beta_binomial, conjugate_linear, normal_inverse_gamma
 from bnnbook.exact.beta_binomial import Beta
+from bnnbook.exact.conjugate_linear import NormalCoefficients
+from bnnbook.exact.normal_inverse_gamma import NormalInverseGamma
+from bnnbook.exact.student_t import StudentT
 from bnnbook.plotting import interactive, palette
 
 ROOT = Path(__file__).parents[2]
@@ -159,6 +162,208 @@ def test_curves_are_densities_on_an_increasing_grid(settings, count):
         assert np.trapezoid(curves["posterior"], x) == pytest.approx(1, abs=2e-3)
 
 
+DOFS = [1.0, 2.0, 3.5, 4.0, 5.0, 29.0, 304.0, 1e4, 1e6]
+TAIL_LEVELS = [1e-6, 0.001, 0.025, 0.4, 0.5, 0.5001, 0.75, 0.975, 0.999, 1 - 1e-6]
+
+
+@pytest.mark.parametrize("dof", DOFS)
+def test_student_quantile_and_tail_agree_with_the_package(dof):
+    student = StudentT(0.0, 1.0, dof)
+    t = [0.0, 0.01, 0.7, 1.5, 4.0, 60.0]
+    call = (
+        "[levels.map((p) => M.studentQuantile(p, dof)), t.map((t) => M.studentUpper(t, dof)),"
+        " t.map((t) => M.studentDensity(t, dof))]"
+    )
+    quantiles, tails, densities = in_node("stats.js", call, levels=TAIL_LEVELS, dof=dof, t=t)
+    expected = np.array([student.quantile(p) for p in TAIL_LEVELS])
+    np.testing.assert_allclose(quantiles, expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(tails, student.cdf(-np.array(t)), rtol=1e-10, atol=1e-200)
+    # SciPy's beta function loses digits where one shape is huge.
+    rtol = 1e-10 + 3e-16 * dof
+    np.testing.assert_allclose(densities, student.density(t), rtol=rtol, atol=1e-200)
+    # Nearer the centre than SciPy's own tail keeps its digits: a straight line.
+    near = in_node("stats.js", "M.studentUpper(1e-9, dof)", dof=dof)
+    assert near == pytest.approx(0.5 - 1e-9 * densities[0], rel=1e-15)
+    if dof < 1e6:  # Mutation: half a degree of freedom more is seen.
+        wrong = StudentT(0.0, 1.0, dof + 0.5).quantile(0.975)
+        assert abs(wrong - quantiles[TAIL_LEVELS.index(0.975)]) > 1e-10 * wrong
+
+
+PLANE = {
+    "prior_sd": 1, "noise_sd": 1, "noise_worth": 4, "truth_intercept": 0.5, "truth_slope": 1,
+    "truth_noise_sd": 1, "x_low": -3, "x_high": 3, "y_low": -6, "y_high": 6, "seed": 1,
+    "max_points": 300, "num_draws": 12,
+}  # fmt: skip
+FIVE = [[-2.0, -1.5], [-0.4, 0.3], [0.7, 0.2], [1.9, 3.5], [2.6, 2.2]]
+POINT_SETS = {
+    "none": [],
+    "one": [[2.0, 3.0]],
+    "two at one x": [[1.5, -1.0], [1.5, 4.0]],
+    "the same twice": [[1.5, 4.0], [1.5, 4.0]],
+    "five": FIVE,
+    "on a line": [[float(x), 0.5 + x] for x in range(-3, 4)],
+    "large": [[1e6, -1e6], [-3e5, 1e6], [0.0, 7e5]],
+    "tiny": [[1e-9, 2e-9], [-1e-9, 1e-9]],
+}
+SCALE_PAIRS = [(1, 1), (0.1, 10), (10, 0.1), (10, 10), (0.1, 0.1)]
+LEVEL = 0.95
+
+
+def design(x):
+    return np.column_stack([np.ones(len(x)), x])
+
+
+def exact_line(settings, points, unknown, at):
+    """The package's marginals, line, predictive distribution and noise for the same settings."""
+    X, y = (
+        design([p[0] for p in points]).reshape(-1, 2),
+        np.array([p[1] for p in points], dtype=float),
+    )
+    ratio, known = (settings["noise_sd"] / settings["prior_sd"]) ** 2, settings["noise_sd"]
+    if unknown:
+        shape = settings["noise_worth"] / 2
+        state = NormalInverseGamma.from_precision([0, 0], [ratio] * 2, shape, shape * known**2)
+        state = normal_inverse_gamma.update(state, X, y) if points else state
+        line = normal_inverse_gamma.regression_line(state, design(at))
+        return state.marginals, line, normal_inverse_gamma.predictive(state, design(at)), state
+    state = NormalCoefficients.from_precision([0, 0], [1 / settings["prior_sd"] ** 2] * 2)
+    state = conjugate_linear.update(state, X, y, known) if points else state
+    line = conjugate_linear.regression_line(state, design(at))
+    return state.marginals, line, conjugate_linear.predictive(state, design(at), known), state
+
+
+def ends(distribution):
+    return np.array([distribution.mean, *distribution.central_interval(LEVEL)])
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+@pytest.mark.parametrize("name", POINT_SETS)
+def test_line_s_posterior_is_the_package_s(name, unknown):
+    at, cases = [-3.0, 0.0, 0.4, 3.0], []
+    for prior_sd, noise_sd in SCALE_PAIRS:
+        cases.append({**PLANE, "prior_sd": prior_sd, "noise_sd": noise_sd})
+    call = (
+        "cases.map((s) => { const line = M.posterior(s, points, unknown);"
+        " return { line, summary: M.summary(line), at: at.map((x) => M.at(line, x)) }; })"
+    )
+    inputs = {"cases": cases, "points": POINT_SETS[name], "unknown": unknown, "at": at}
+    found = in_node("regression-lines-math.js", call, **inputs)
+    for settings, ours in zip(cases, found, strict=True):
+        marginals, line, new, state = exact_line(settings, POINT_SETS[name], unknown, at)
+        size = np.abs(POINT_SETS[name]).max(initial=1.0)
+        tolerance = {"rtol": 1e-10, "atol": 1e-10 * size * settings["prior_sd"]}
+        table = [[s[k] for s in ours["summary"]] for k in ("mean", "lower", "upper")]
+        np.testing.assert_allclose(table, ends(marginals), **tolerance)
+        centre, inner, outer = (
+            np.array([a[k] for a in ours["at"]]) for k in ("centre", "line", "point")
+        )
+        np.testing.assert_allclose(
+            np.add(centre, [0 * inner, -inner, inner]), ends(line), **tolerance
+        )
+        np.testing.assert_allclose(
+            np.add(centre, [0 * outer, -outer, outer]), ends(new), **tolerance
+        )
+        noise = state.variance.mean_sd if unknown else settings["noise_sd"]
+        assert ours["line"]["noise"] == pytest.approx(noise, rel=1e-10)
+        # Mutation: of the first point's y, a millionth more is seen.
+        if name == "five":
+            wrong = [[FIVE[0][0], FIVE[0][1] * (1 + 1e-6)], *FIVE[1:]]
+            marginals = exact_line(settings, wrong, unknown, at)[0]
+            assert np.abs(ends(marginals) - table).max() > 1e-9 * settings["prior_sd"]
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+def test_contours_and_draws_follow_the_joint_posterior(unknown):
+    count, share = 20_000, 0.5
+    settings = {**PLANE, "num_draws": count}
+    call = (
+        "(() => { const line = M.posterior(settings, points, unknown); return ["
+        "M.draws(settings, line), M.contour(line, share), M.contour(line, 0.95)]; })()"
+    )
+    inputs = {"settings": settings, "points": FIVE, "unknown": unknown, "share": share}
+    draws, half, most = map(np.array, in_node("regression-lines-math.js", call, **inputs))
+    marginals, _, _, state = exact_line(settings, FIVE, unknown, [0.0])
+    unit = state.unit_scale if unknown else 1.0
+
+    def distance(b):  # half of its square is exponential, or a beta-prime with a power tail
+        return (((b - state.mean) @ state.precision_root.T / unit) ** 2).sum(axis=1) / 2
+
+    law, wrong = stats.f(2, state.dof) if unknown else stats.expon(), stats.f(2, 9)
+    wrong = stats.expon() if unknown else wrong
+    for contour, p in ((half, share), (most, LEVEL)):
+        np.testing.assert_allclose(distance(contour), law.ppf(p), rtol=1e-10)
+    assert stats.kstest(distance(draws), law.cdf).pvalue > 1e-4
+    assert len(draws) == count
+    for i in (0, 1):  # the marginals too, which know of the ellipse's tilt
+        scale = marginals.scale[i] if unknown else marginals.sd[i]
+        z = (draws[:, i] - marginals.mean[i]) / scale
+        reference = stats.t(state.dof) if unknown else stats.norm()
+        assert stats.kstest(z, reference.cdf).pvalue > 1e-4
+    # Mutation: the other noise model's law is refused.
+    assert stats.kstest(distance(draws), wrong.cdf).pvalue < 1e-8
+
+
+def test_random_points_follow_their_line_and_stay_in_the_plane():
+    settings = {**PLANE, "seed": 3}
+    call = "[M.truePoints(settings, 20000), M.truePoints(settings, 7)]"
+    many, few = in_node("regression-lines-math.js", call, settings=settings)
+    assert few == many[:7]
+    x, y = np.array(many).T
+    noise = y - settings["truth_intercept"] - settings["truth_slope"] * x
+    assert stats.kstest(noise, "norm").pvalue > 1e-4
+    assert stats.kstest((x / 3 + 0.92) / 1.84, "uniform").pvalue > 1e-4
+    assert abs(np.corrcoef(x, noise)[0, 1]) < 4 / np.sqrt(len(x))
+    # Mutation: noise of a sd 10 % too large is refused.
+    assert stats.kstest(noise, stats.norm(scale=1.1).cdf).pvalue < 1e-4
+    # What the page offers, at its own seed: nothing falls outside the plane.
+    ours = in_node("regression-lines-math.js", "M.truePoints(settings, 300)", settings=PLANE)
+    assert (np.abs(ours).max(axis=0) < [3, 6]).all()
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+def test_picture_is_finite_whatever_is_asked(unknown):
+    sets = [*POINT_SETS.values(), [[1e100, -1e100], [2.0, 1e100]], [[0.0, 1e6]] * 300]
+    cases = [
+        {**PLANE, "prior_sd": p, "noise_sd": s, "noise_worth": w}
+        for p, s, w in [(0.1, 10, 2), (10, 0.1, 1e6), (1e6, 1e-3, 2), (1e-3, 1e6, 4)]
+    ]
+    call = (
+        "cases.flatMap((s) => sets.map((points) => JSON.stringify([M.picture(s, points, unknown),"
+        " M.summary(M.posterior(s, points, unknown))], (k, v) =>"
+        " typeof v === 'number' && !Number.isFinite(v) ? 'bad' : v).includes('bad')))"
+    )
+    found = in_node("regression-lines-math.js", call, cases=cases, sets=sets, unknown=unknown)
+    assert found == [False] * (len(sets) * len(cases))
+
+
+def test_picture_holds_both_distributions_and_mixes_by_shares():
+    call = (
+        "(() => { const [a, b] = [M.picture(s, [], true), M.picture(s, points, true)];"
+        " return [a, b, M.mix(a, b, 0.25), M.mix(a, b, 1)]; })()"
+    )
+    start, end, part, all_of_it = in_node("regression-lines-math.js", call, s=PLANE, points=FIVE)
+    for name in ("bands", "before", "after", "draws", "mean", "half"):
+        a, b = np.array(start[name]), np.array(end[name])
+        np.testing.assert_allclose(part[name], 0.75 * a + 0.25 * b, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(all_of_it[name], b, rtol=0, atol=1e-12)
+    for shown in (start, end):
+        assert np.log2(shown["half"]) % 1 == 0
+        furthest = np.abs([shown["before"], shown["after"]]).max()
+        assert furthest <= shown["half"] <= 2.1 * furthest
+    rows = np.array(end["bands"])
+    assert (np.diff(rows[:, 1:]) > 0).all(), "the line's band lies inside that of a new point"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("prior_sd", 0), ("noise_sd", -1), ("noise_worth", None), ("x_low", "a"), ("y_high", -6)],
+)
+def test_bad_settings_of_the_plane_are_named(name, value):
+    call = "(() => { try { M.checked(settings); } catch (e) { return e.message; } })()"
+    message = in_node("regression-lines-math.js", call, settings={**PLANE, name: value})
+    assert re.fullmatch(rf"{name} must be (between .* and|above) .*, got .*", message)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("prior_mean", 0), ("prior_strength", -1), ("truth", 1.5), ("seed", "x"), ("max_flips", None)],
@@ -198,5 +403,5 @@ def test_scripts_hold_no_colour_no_eval_no_inline_handler_no_address():
 
 
 def test_arithmetic_modules_touch_no_page():
-    for name in ("stats.js", "beta-updating-math.js"):
+    for name in ("stats.js", "beta-updating-math.js", "regression-lines-math.js"):
         assert not re.search(r"\b(document|window)\b", (FIGURES / name).read_text("utf8"))

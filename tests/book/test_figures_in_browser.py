@@ -3,14 +3,17 @@
 import os
 import re
 
+import numpy as np
 import pytest
 from playwright.sync_api import expect
 
 import browser
 import bundles
 import node_tools
-from bnnbook.exact import beta_binomial
+from bnnbook.exact import beta_binomial, conjugate_linear, normal_inverse_gamma
 from bnnbook.exact.beta_binomial import Beta
+from bnnbook.exact.conjugate_linear import NormalCoefficients
+from bnnbook.exact.normal_inverse_gamma import NormalInverseGamma
 from bnnbook.plotting import interactive
 
 PAGE = """<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8">
@@ -22,6 +25,12 @@ PAGE = """<!doctype html><html lang="en" data-theme="light"><head><meta charset=
 <script defer src="figures.js"></script></head>
 <body><main><h1>t</h1>{block}<p id="after">after</p></main></body></html>"""
 SETTINGS = {"prior_mean": 0.5, "prior_strength": 4, "truth": 0.7, "seed": 1, "max_flips": 2000}
+PLANE = {
+    "prior_sd": 1, "noise_sd": 1, "noise_worth": 4, "truth_intercept": 0.5, "truth_slope": 1,
+    "truth_noise_sd": 1, "x_low": -3, "x_high": 3, "y_low": -6, "y_high": 6, "seed": 1,
+    "max_points": 300, "num_draws": 12,
+}  # fmt: skip
+BOTH = [("beta-updating", SETTINGS), ("regression-lines", PLANE)]
 SHIFT = """() => new Promise((done) => { let sum = 0;
   new PerformanceObserver((list) => { for (const e of list.getEntries()) sum += e.value; })
     .observe({ type: "layout-shift", buffered: true });
@@ -58,11 +67,11 @@ def opened(folder, chromium):
     """A function that opens a page with one figure; no page may complain by the end."""
     complaints, contexts = [], []
 
-    def open_page(data=SETTINGS, width=1000, markup=None, **options):
+    def open_page(data=SETTINGS, width=1000, kind="beta-updating", **options):
         block = interactive.figure(
-            "beta-updating", data, label="Coin", alt="A curve.", static="x", static_text="That"
+            kind, data, label="Figure", alt="A curve.", static="x", static_text="That"
         ).markup
-        (folder / "page.html").write_text(PAGE.format(block=markup or block), "utf8")
+        (folder / "page.html").write_text(PAGE.format(block=block), "utf8")
         contexts.append(chromium.new_context(viewport={"width": width, "height": 900}, **options))
         page = contexts[-1].new_page()
         page.on("console", lambda message: complaints.append(message.text))
@@ -124,16 +133,18 @@ def test_play_runs_and_pauses(opened):
 
 
 @pytest.mark.parametrize("width", [320, 390, 1000])
-def test_nothing_moves_overflows_or_is_too_small_to_touch(opened, width):
-    page = opened(width=width)
+@pytest.mark.parametrize(("kind", "data"), BOTH)
+def test_nothing_moves_overflows_or_is_too_small_to_touch(opened, width, kind, data):
+    page = opened(data, width, kind)
     assert page.evaluate(SHIFT) == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(SMALL) == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing(opened, theme):
-    page = opened(bypass_csp=True)
+@pytest.mark.parametrize(("kind", "data"), BOTH)
+def test_axe_finds_nothing(opened, theme, kind, data):
+    page = opened(data, kind=kind, bypass_csp=True)
     page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
     page.evaluate(AXE.read_text("utf8"))
     violations = page.evaluate(
@@ -149,6 +160,148 @@ def test_a_failure_is_said_and_the_fallback_stays(opened):
     assert "That shows the same without it." in text
 
 
-def test_without_javascript_the_fallback_is_there(opened):
-    page = opened(java_script_enabled=False)
+@pytest.mark.parametrize(("kind", "data"), BOTH)
+def test_without_javascript_the_fallback_is_there(opened, kind, data):
+    page = opened(data, kind=kind, java_script_enabled=False)
     assert "This figure needs JavaScript. That shows" in page.inner_text(".bnn-stage")
+
+
+def opened_plane(opened, **options):
+    return opened(PLANE, kind="regression-lines", **options)
+
+
+def add(page, x, y):
+    """By keyboard: type both numbers, Enter."""
+    for name, value in (("x", x), ("y", y)):
+        page.get_by_role("spinbutton", name=name, exact=True).fill(str(value))
+    page.keyboard.press("Enter")
+
+
+def tap(page, x, y):
+    """By mouse, at a place of the plane; its margins are those of the module."""
+    box = page.locator(".bnn-plane").bounding_box()
+    left, right, top, bottom = 34, box["width"] - 10, 28, box["height"] - 44
+    across, down = (x + 3) / 6, (6 - y) / 12
+    page.mouse.click(
+        box["x"] + left + across * (right - left), box["y"] + top + down * (bottom - top)
+    )
+
+
+def said(distribution):
+    """The cells of intercept and slope, as the package would have them."""
+    values = np.array([distribution.mean, *distribution.central_interval(0.95)]).T
+    return [
+        f"{m:.2f}, {low:.2f} to {high:.2f}".replace("-", "\N{MINUS SIGN}")
+        for m, low, high in values
+    ]
+
+
+def test_points_typed_and_noise_learnt_give_the_package_s_posterior(opened):
+    page = opened_plane(opened)
+    assert readout(page)[0] == "0"
+    points = np.array([[-2, -1.5], [0.5, 0.25], [2.25, 3.5]])
+    for point in points:
+        add(page, *point)
+    X, y = np.column_stack([np.ones(3), points[:, 0]]), points[:, 1]
+    prior = NormalCoefficients.from_covariance([0, 0], [1, 1])
+    intercept, slope = said(conjugate_linear.update(prior, X, y, 1.0).marginals)
+    assert readout(page) == ["3", slope, intercept, "1, known"]
+    sentence = slope.replace(", ", ", with the 95 % interval ")
+    expect(page.get_by_role("status")).to_contain_text(
+        f"After 3 points, the posterior mean of the slope is {sentence}"
+    )
+    toggle = page.get_by_role("button", name="Learn the noise")
+    toggle.press("Space")
+    assert toggle.get_attribute("aria-pressed") == "true"
+    prior = NormalInverseGamma.from_covariance([0, 0], [1, 1], 2.0, 2.0)
+    state = normal_inverse_gamma.update(prior, X, y)
+    intercept, slope = said(state.marginals)
+    assert readout(page) == ["3", slope, intercept, f"mean {state.variance.mean_sd:.2f}"]
+    page.get_by_role("slider", name="Prior sd").press("ArrowRight")
+    assert readout(page)[1] != slope
+
+
+def test_a_tap_adds_the_point_under_it_and_two_quick_taps_add_two(opened):
+    page = opened_plane(opened)
+    tap(page, 1.5, 3)
+    tap(page, -2, -3)  # while the picture still moves
+    assert readout(page)[0] == "2"
+    expect(page.locator(".bnn-point")).to_have_count(2)
+    prior = NormalCoefficients.from_covariance([0, 0], [1, 1])
+    state = conjugate_linear.update(prior, [[1, 1.5], [1, -2]], [3, -3], 1.0)
+    # A tap is good to half a pixel, a hundredth of the plane's units or two.
+    mean = float(readout(page)[1].partition(",")[0])
+    assert mean == pytest.approx(state.mean[1], abs=0.03)
+    # Mutation: the plane upside down would be seen.
+    assert abs(mean + state.mean[1]) > 0.5
+    box = page.locator(".bnn-plane").bounding_box()
+    page.mouse.click(box["x"] + 3, box["y"] + 60)  # on the axis' numbers: no place in the plane
+    assert readout(page)[0] == "2"
+
+
+def test_a_touch_adds_a_point(opened):
+    page = opened_plane(opened, has_touch=True)
+    page.locator(".bnn-plane").tap()
+    assert readout(page)[0] == "1"
+
+
+def test_undo_clear_reset_and_the_seed(opened):
+    page = opened_plane(opened)
+    press = lambda name: page.get_by_role("button", name=name, exact=True).press("Enter")  # noqa: E731
+    press("Undo")
+    expect(page.get_by_role("status")).to_have_text("There is nothing to undo.")
+    press("+10 random points")
+    first = readout(page)
+    press("+1 random point")
+    press("Clear all points")
+    assert readout(page)[0] == "0"
+    press("Undo")
+    assert readout(page)[0] == "11"
+    press("Undo")
+    assert readout(page) == first
+    page.get_by_label("Seed").fill("2")
+    page.get_by_label("Seed").press("Tab")
+    assert readout(page)[0] == "10"
+    assert readout(page) != first
+    press("Reset points and settings")
+    press("+10 random points")
+    assert readout(page) == first
+
+
+def test_bad_and_extreme_entries_leave_the_figure_sound(opened):
+    page = opened_plane(opened)
+    add(page, 99, 2)  # outside: put back to the last good number
+    assert page.get_by_role("spinbutton", name="x", exact=True).input_value() == "0"
+    add(page, 0, "")
+    for _ in range(32):
+        page.get_by_role("button", name="+10 random").click()
+    assert readout(page)[0] == "300"
+    add(page, 3, -6)
+    assert readout(page)[0] == "300"
+    for name in ("Prior sd", "Noise sd"):
+        for key in ("Home", "End"):
+            page.get_by_role("slider", name=name).press(key)
+            assert not re.search("NaN|Infinity", page.inner_html(".bnn-stage"))
+
+
+def test_keyboard_shows_where_the_point_will_go(opened):
+    page = opened_plane(opened)
+    assert page.locator(".bnn-cursor").count() == 0
+    page.get_by_role("spinbutton", name="x", exact=True).focus()
+    before = page.locator(".bnn-cursor").get_attribute("d")
+    page.keyboard.press("ArrowUp")
+    assert page.locator(".bnn-cursor").get_attribute("d") != before
+    page.keyboard.press("Enter")
+    assert readout(page)[0] == "1"
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_the_picture_glides_only_where_motion_is_welcome(opened, motion):
+    page = opened_plane(opened, reduced_motion=motion)
+    frames = page.evaluate("""() => new Promise((done) => {
+      const area = document.querySelector(".bnn-plane"), seen = new Set();
+      const note = () => seen.add(area.querySelector(".bnn-line.bnn-posterior").getAttribute("y2"));
+      new MutationObserver(note).observe(area, { childList: true });
+      document.querySelector('[aria-label="+10 random points"]').click();
+      setTimeout(() => done(seen.size), 800); })""")
+    assert (frames == 1) == (motion == "reduce")

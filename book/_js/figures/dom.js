@@ -40,19 +40,25 @@ export function slider({ label, min, max, step, value, show, onChange }) {
 }
 
 /** A labelled field for a whole number; anything else is put back to the last good one. */
-export function wholeNumber({ label, min, max, value, onChange }) {
+export const wholeNumber = (options) => numberField({ ...options, step: 1, whole: true });
+
+/** A labelled field for a number in a range, likewise. */
+export function numberField({ label, min, max, step, value, whole = false, onChange }) {
   const id = freshId("number");
-  const input = el("input", { id, type: "number", min, max, step: 1, value, inputmode: "numeric" });
+  const input = el("input", { id, type: "number", min, max, step, value,
+    inputmode: whole ? "numeric" : min < 0 ? "text" : "decimal" });
   let last = value;
   input.addEventListener("change", () => {
     const next = Number(input.value);
-    const good = input.value !== "" && Number.isInteger(next) && next >= min && next <= max;
+    const good = input.value !== "" && (!whole || Number.isInteger(next)) && next >= min
+      && next <= max;
     if (good) last = next;
     input.value = last;
     if (good) onChange(last);
   });
   const set = (next) => { last = next; input.value = next; };
-  return { node: el("div", { class: "bnn-number" }, el("label", { for: id }, label), input), set };
+  return { node: el("div", { class: "bnn-number" }, el("label", { for: id }, label), input), set,
+    input };
 }
 
 /** A button; its text can change. */
@@ -60,6 +66,14 @@ export function button(text, onClick, attributes = {}) {
   const node = el("button", { type: "button", ...attributes }, text);
   node.addEventListener("click", onClick);
   return node;
+}
+
+/** A button that is on or off. */
+export function toggle(text, on, onChange) {
+  const set = (next) => { on = next; node.setAttribute("aria-pressed", String(next)); };
+  const node = button(text, () => { set(!on); onChange(on); }, { class: "bnn-toggle" });
+  set(on);
+  return { node, set };
 }
 
 /** A polite live region that speaks at most once in `pause` milliseconds, and always the latest. */

@@ -3,6 +3,7 @@
 
 const KINDS = {
   "beta-updating": () => import("./beta-updating.js"),
+  "regression-lines": () => import("./regression-lines.js"),
 };
 
 async function start(figure) {

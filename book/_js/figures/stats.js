@@ -102,6 +102,36 @@ export function betaSummary(a, b, probability = 0.95) {
   };
 }
 
+/** Density of Student's t at t. */
+export function studentDensity(t, dof) {
+  const kernel = -((dof + 1) / 2) * Math.log1p((t * t) / dof);
+  return Math.exp(kernel - logBeta(dof / 2, 0.5) - 0.5 * Math.log(dof));
+}
+
+/** Probability that Student's t is above t ≥ 0: half a tail of Beta(1/2, dof/2) at t²/(dof + t²). */
+export function studentUpper(t, dof) {
+  const square = t * t;
+  const [share, other] = [1 / (1 + dof / square), 1 / (1 + square / dof)];
+  if (share > 3 / (5 + dof)) {
+    return 0.5 * lowerTail(other, -Math.log1p(dof / square), dof / 2, 0.5);
+  }
+  return share === 0 ? 0.5 : 0.5 - 0.5 * lowerTail(share, -Math.log1p(square / dof), 0.5, dof / 2);
+}
+
+/** The value below which Student's t, of at least one degree of freedom, has this probability. */
+export function studentQuantile(probability, dof) {
+  if (probability < 0.5) return -studentQuantile(1 - probability, dof);
+  const tail = 1 - probability;
+  // The upper tail is convex, so Newton's steps from the centre never overshoot.
+  let t = 0;
+  for (let i = 0; i < 500; i++) {
+    const step = (studentUpper(t, dof) - tail) / studentDensity(t, dof);
+    t += step;
+    if (!(step > 1e-15 * t)) break;
+  }
+  return t;
+}
+
 /** Uniform numbers in [0, 1), the same for the same whole seed: the generator mulberry32. */
 export function uniforms(seed, count) {
   let state = seed >>> 0;
