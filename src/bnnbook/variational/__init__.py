@@ -1,0 +1,1 @@
+"""Variational inference: the member of a family that is nearest to a posterior."""

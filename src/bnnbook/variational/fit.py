@@ -1,0 +1,658 @@
+r"""The search for the nearest member of a family: stochastic gradient ascent on the ELBO.
+
+At each step a few draws from q estimate the gradient and an Optax optimiser turns it into a step,
+measured in q's own standard deviations (see ``families``). Steps run in a compiled scan, a window
+at a time. When the ELBO's average over a window no longer rises by more than its own noise, the
+step size is cut to a quarter; after a few cuts the search ends, and the states of the last phase
+are averaged (Polyak and Juditsky 1992; Dhaka et al. 2020; Welandawe et al. 2022 on cutting).
+Whether it has arrived is then asked afresh, by the average gradient at the end. Chapter
+"Variational inference" introduces it.
+"""
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from bnnbook import checks
+from bnnbook.models.flat import FlatTarget, from_log_density
+from bnnbook.variational import elbo as elbos
+from bnnbook.variational import families
+from bnnbook.variational.approximation import Approximation
+from bnnbook.variational.elbo import Estimator, LogDensity
+from bnnbook.variational.families import Family, Params
+
+CUT, NUM_CUTS = 0.25, 3
+"""By how much the step size is cut when the ELBO stops rising, and how often before the end."""
+ARRIVED = 0.1
+"""Of a standard deviation: the search has arrived when no average gradient exceeds it."""
+LOST = 100.0
+"""Nats a parameter below the start (and below twice the start): the search has diverged."""
+
+
+class FitError(ValueError):
+    """The search broke down; the message says at which step, for which parameter, and why."""
+
+
+class FitWarning(UserWarning):
+    """The search ended before it arrived; the message says what helps."""
+
+
+class Residual(NamedTuple):
+    """The average gradient where the search ended, in local coordinates: what is left to do."""
+
+    size: Float[np.ndarray, " d"]
+    """For each parameter the largest entry: roughly how many sds its mean, or how much of the log
+    of its scale, is still off."""
+    error: Float[np.ndarray, " d"]
+    """Its Monte Carlo standard error."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Fitted(Approximation):
+    """A member of a family, fitted."""
+
+    family: Family
+    """The family."""
+    params: Params
+    """The state: the average over the last phase of the search."""
+    trace_error: Float[np.ndarray, " step"]
+    """The standard error of each entry of the trace."""
+    rates: Float[np.ndarray, " step"]
+    """The factor by which each step was cut."""
+    residual: Residual
+    """What the gradient at the end says."""
+    converged: bool
+    """Whether all of it is below a tenth of a standard deviation, but for its error."""
+
+    @property
+    def mean(self) -> Float[np.ndarray, " d"]:
+        """Means of the unbounded parameters."""
+        return np.asarray(self.params.mean)
+
+    @property
+    def covariance(self) -> Float[np.ndarray, "d d"]:
+        """Their covariance."""
+        with jax.enable_x64(self.dtype == "float64"):
+            return np.asarray(self.family.covariance(self.params))
+
+    @property
+    def sd(self) -> Float[np.ndarray, " d"]:
+        """Their standard deviations."""
+        return np.sqrt(np.diag(self.covariance))
+
+
+@lru_cache
+def default_optimizer(learning_rate: float = 0.05) -> optax.GradientTransformation:
+    """Adam with a short memory for the size of gradients, which are large far from the optimum."""
+    return optax.adam(checks.positive("learning_rate", learning_rate), b2=0.99)
+
+
+def fit(
+    rng_key: Array,
+    target: Any,
+    family: Family = families.mean_field,
+    *,
+    dimension: int | None = None,
+    optimizer: optax.GradientTransformation | None = None,
+    estimator: Estimator = elbos.sticking_the_landing,
+    num_steps: int = 10000,
+    num_draws: int = 16,
+    batch_size: int | None = None,
+    window: int = 100,
+    tolerance: float | None = 0.01,
+    initial: Params | None = None,
+    initial_scale: float = 0.1,
+    num_check_draws: int = 4000,
+) -> Fitted:
+    """The member of a family with the highest ELBO, in the precision in force.
+
+    Args:
+        rng_key: a JAX key.
+        target: a :class:`FlatTarget`; anything with ``log_prior``, ``log_likelihood``, ``names``,
+            ``dimension`` and ``start``; or a JAX function of a vector, with ``dimension``.
+        family: one of ``families``.
+        dimension: the vector's length, where the target is a plain function.
+        optimizer: any of Optax's, made once and used again (a new one compiles anew). It sees steps
+            in standard deviations; Adam with rate 0.05 where it is None.
+        estimator: of the gradient, one of ``elbo``'s.
+        num_steps: the most steps.
+        num_draws: draws from q a step, at least two.
+        batch_size: rows of data a step, drawn with replacement, for targets made with ``rows``; all
+            of the data where it is None.
+        window: steps between two looks at the ELBO.
+        tolerance: rises of the window's average by less than this, in nats, or by less than twice
+            its error, count as none. None: no looks, ``num_steps`` at the full step size.
+        initial: a state to start from.
+        initial_scale: else the start has the target's own location, and its scale times this.
+        num_check_draws: draws for the final ELBO and gradient.
+
+    Raises:
+        FitError: where the ELBO or its gradient is not finite, or the search diverges.
+        ValueError: where an argument makes no sense.
+
+    Warns:
+        FitWarning: where the search ended before it arrived.
+    """
+    return fit_seeds(
+        rng_key,
+        target,
+        family,
+        num_seeds=1,
+        dimension=dimension,
+        optimizer=optimizer,
+        estimator=estimator,
+        num_steps=num_steps,
+        num_draws=num_draws,
+        batch_size=batch_size,
+        window=window,
+        tolerance=tolerance,
+        initial=initial,
+        initial_scale=initial_scale,
+        num_check_draws=num_check_draws,
+        spread=0.0,
+    )[0]
+
+
+def fit_seeds(
+    rng_key: Array,
+    target: Any,
+    family: Family = families.mean_field,
+    *,
+    num_seeds: int = 8,
+    spread: float = 1.0,
+    dimension: int | None = None,
+    optimizer: optax.GradientTransformation | None = None,
+    estimator: Estimator = elbos.sticking_the_landing,
+    num_steps: int = 10000,
+    num_draws: int = 16,
+    batch_size: int | None = None,
+    window: int = 100,
+    tolerance: float | None = 0.01,
+    initial: Params | None = None,
+    initial_scale: float = 0.1,
+    num_check_draws: int = 4000,
+) -> tuple[Fitted, ...]:
+    """The same from several starts with noise of their own, vectorised.
+
+    Args:
+        rng_key: a JAX key.
+        target: as for :func:`fit`, as all that is not listed here.
+        family: one of ``families``.
+        num_seeds: searches side by side.
+        spread: standard deviation of the starts around the target's, in units of its scale.
+
+    Returns:
+        One fit a seed, in order. Where the ELBOs differ, the highest is the best bound.
+    """
+    begin = time.perf_counter()
+    flat = as_flat(target, dimension)
+    search = _Search(
+        density=_Density(flat.log_density, flat.log_density_of_rows, flat.num_rows, batch_size),
+        family=family,
+        optimizer=default_optimizer() if optimizer is None else optimizer,
+        estimator=estimator,
+        num_draws=checks.at_least("num_draws", num_draws, 2),
+    )
+    _check_batch(flat, batch_size)
+    rule = _Rule(
+        checks.at_least("num_steps", num_steps, 1),
+        min(checks.at_least("window", window, 1), num_steps),
+        None if tolerance is None else checks.positive("tolerance", tolerance),
+    )
+    num_check_draws = checks.at_least("num_check_draws", num_check_draws, 2)
+    checks.positive("initial_scale", initial_scale)
+    num_seeds = checks.at_least("num_seeds", num_seeds, 1)
+    keys = jax.random.split(rng_key, 3)
+    states = _starts(keys[0], flat, family, initial, initial_scale, spread, num_seeds)
+    run_keys = jax.random.split(keys[1], num_seeds)
+    run = _run(run_keys, search, rule, states, flat)
+    check_keys = jax.random.split(keys[2], num_seeds)
+    end = _check(check_keys, run.params, search, max(rule.window, 2), num_check_draws)
+    seconds = (time.perf_counter() - begin) / num_seeds
+    fits = tuple(_fitted(flat, search, run, end, i, seconds) for i in range(num_seeds))
+    _warn(fits, rule)
+    return fits
+
+
+def optimise(
+    rng_key: Array,
+    log_density: LogDensity,
+    family: Family,
+    params: Params,
+    *,
+    optimizer: optax.GradientTransformation,
+    estimator: Estimator = elbos.sticking_the_landing,
+    num_steps: int,
+    num_draws: int,
+) -> Params:
+    """The bare search, a pure function for ``jax.vmap`` and ``jax.jit``: no checks, no errors.
+
+    The step size falls along a cosine, and the states of the last quarter are averaged. Where it
+    breaks down, the state is the last good one.
+
+    Args:
+        rng_key: a JAX key.
+        log_density: a JAX function of a vector; it may close over traced data.
+        family: one of ``families``.
+        params: the state to start from.
+        optimizer: one of Optax's.
+        estimator: of the gradient.
+        num_steps: steps.
+        num_draws: draws a step.
+    """
+    density = _Density(log_density, None, None, None)
+    search = _Search(density, family, optimizer, estimator, num_draws)
+
+    def step(carry: _Carry, i: Any) -> tuple[_Carry, None]:
+        rate = 0.5 * (1 + jnp.cos(jnp.pi * i / num_steps))
+        last = 4 * i >= 3 * num_steps
+        return _step(search, rng_key, carry, i, rate, last)[0], None
+
+    carry, _ = jax.lax.scan(step, _begin(search, params), jnp.arange(num_steps))
+    return _average(carry)
+
+
+def as_flat(target: Any, dimension: int | None = None) -> FlatTarget:
+    """A target of any admitted kind as a :class:`FlatTarget`.
+
+    Raises:
+        ValueError: where a plain function comes without a dimension, or it is none of the kinds.
+    """
+    if isinstance(target, FlatTarget):
+        return target
+    if hasattr(target, "log_prior") and hasattr(target, "log_likelihood"):
+        return FlatTarget(
+            log_density=lambda x: target.log_prior(x) + target.log_likelihood(x),
+            dimension=target.dimension,
+            names=tuple(target.names),
+            start=np.asarray(target.start),
+            scale=np.ones(target.dimension),
+        )
+    if not callable(target):
+        raise checks.fail("target", "a target or a function of a vector", target)
+    if dimension is None:
+        raise checks.fail("dimension", "given with a target that is a plain function", dimension)
+    return from_log_density(target, dimension)
+
+
+class _Density(NamedTuple):
+    """The log density of all data, or of a random few of its rows."""
+
+    whole: LogDensity
+    of_rows: Callable[[Any, Any], Any] | None
+    num_rows: int | None
+    batch_size: int | None
+
+    def at(self, rng_key: Array) -> LogDensity:
+        if self.batch_size is None or self.of_rows is None or self.num_rows is None:
+            return self.whole
+        of_rows = self.of_rows
+        rows = jax.random.randint(rng_key, (self.batch_size,), 0, self.num_rows)
+        return lambda x: of_rows(x, rows)
+
+
+class _Search(NamedTuple):
+    """All that is compiled into a step."""
+
+    density: _Density
+    family: Family
+    optimizer: optax.GradientTransformation
+    estimator: Estimator
+    num_draws: int
+
+
+class _Rule(NamedTuple):
+    """When to look and when to stop."""
+
+    num_steps: int
+    window: int
+    tolerance: float | None
+
+
+class _Carry(NamedTuple):
+    """What one step hands to the next."""
+
+    params: Params
+    optimizer_state: Any
+    total: Params
+    """Sum of the states of this phase."""
+    count: Any
+    """How many they are."""
+    gradients: tuple[Params, Params]
+    """Sums of the local gradients of this phase and of their squares."""
+    failed_at: Any
+    """The step whose estimate was not finite, after which nothing moves; −1 for none."""
+
+
+class _Run(NamedTuple):
+    """A finished search of all seeds."""
+
+    params: Params
+    trace: Float[np.ndarray, "seed step"]
+    errors: Float[np.ndarray, "seed step"]
+    rates: Float[np.ndarray, "seed step"]
+
+
+def _begin(search: _Search, params: Params) -> _Carry:
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    nothing = jnp.zeros((), jnp.asarray(params[0]).dtype)
+    state = search.optimizer.init(zeros)
+    return _Carry(params, state, zeros, nothing, (zeros, zeros), jnp.array(-1))
+
+
+def _step(
+    search: _Search, rng_key: Array, carry: _Carry, i: Any, rate: Any, averaged: Any = True
+) -> tuple[_Carry, Any]:
+    """One step of one seed: estimate, step in local coordinates, move, unless it has failed."""
+    key_rows, key_draws = _step_keys(rng_key, i)
+    density, params = search.density.at(key_rows), carry.params
+    estimate = search.estimator(key_draws, density, search.family, params, search.num_draws)
+    uphill = local_gradient(search.family, params, estimate.gradient)
+    downhill = jax.tree.map(jnp.negative, uphill)
+    step, state = search.optimizer.update(downhill, carry.optimizer_state, params)
+    moved = search.family.move(params, jax.tree.map(lambda u: rate * u, step))
+    fine = _finite((estimate.terms, moved)) & (carry.failed_at < 0)
+    moved = jax.tree.map(lambda new, old: jnp.where(fine, new, old), moved, params)
+    weight = jnp.where(averaged, 1.0, 0.0).astype(carry.count.dtype)
+    add = partial(jax.tree.map, lambda t, m: t + weight * m)
+    squares = jax.tree.map(jnp.square, uphill)
+    gradients = (add(carry.gradients[0], uphill), add(carry.gradients[1], squares))
+    failed_at = jnp.where(fine | (carry.failed_at >= 0), carry.failed_at, i)
+    total, count = add(carry.total, moved), carry.count + weight
+    after = _Carry(moved, state, total, count, gradients, failed_at)
+    return after, (estimate.terms.mean(), estimate.terms.std(ddof=1) / search.num_draws**0.5)
+
+
+def local_gradient(family: Family, params: Params, gradient: Params) -> Params:
+    """A gradient in the state's entries as one in steps of ``family.move``, without units."""
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    return jax.vjp(lambda step: family.move(params, step), zeros)[1](gradient)[0]
+
+
+def _step_keys(rng_key: Array, i: Any) -> Array:
+    return jax.random.split(jax.random.fold_in(rng_key, i))
+
+
+def _finite(tree: Any) -> Any:
+    leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]
+    return jnp.all(jnp.stack(leaves))
+
+
+def _average(carry: _Carry) -> Params:
+    return jax.tree.map(
+        lambda t, p: jnp.where(carry.count > 0, t / jnp.maximum(carry.count, 1), p),
+        carry.total,
+        carry.params,
+    )
+
+
+@partial(jax.jit, static_argnames=("search", "length"))
+def _window(
+    keys: Array, carries: _Carry, first: Any, rates: Any, *, search: _Search, length: int
+) -> tuple[_Carry, Any]:
+    def one(key: Array, carry: _Carry, rate: Any) -> tuple[_Carry, Any]:
+        steps = first + jnp.arange(length)
+        return jax.lax.scan(lambda c, i: _step(search, key, c, i, rate), carry, steps)
+
+    return jax.vmap(one)(keys, carries, rates)
+
+
+def _run(keys: Array, search: _Search, rule: _Rule, states: Params, flat: FlatTarget) -> _Run:
+    """Windows of steps until all seeds have cut their steps often enough, or steps run out."""
+    carries = jax.vmap(partial(_begin, search))(states)
+    cuts = np.zeros(len(keys), dtype=int)
+    history: list[tuple[np.ndarray, np.ndarray]] = []
+    ages, rates_used, first = np.zeros(len(keys), dtype=int), [], 0
+    while first < rule.num_steps and (cuts <= NUM_CUTS).any():
+        length = min(rule.window, rule.num_steps - first)
+        rates = CUT ** np.minimum(cuts, NUM_CUTS).astype(float)
+        rate = jnp.asarray(rates, carries.count.dtype)
+        carries, trace = _window(keys, carries, first, rate, search=search, length=length)
+        history.append((np.asarray(trace[0], float), np.asarray(trace[1], float)))
+        rates_used.append(np.repeat(rates[:, None], length, axis=1))
+        _check_window(keys, search, states, carries, history, first, flat)
+        first, ages = first + length, ages + 1
+        still = _still(history, rule) & (ages >= 2) & (cuts <= NUM_CUTS)
+        cuts, ages = cuts + still, np.where(still, 0, ages)
+        carries = _forget(carries, still & (cuts <= NUM_CUTS) & (first < rule.num_steps))
+    traces, errors = (np.concatenate(part, axis=1) for part in zip(*history, strict=True))
+    params = jax.vmap(_average)(carries)
+    return _Run(params, traces, errors, np.concatenate(rates_used, axis=1))
+
+
+def _still(history: list[Any], rule: _Rule) -> Any:
+    """For each seed, whether the last window's ELBO rose by no more than noise over the one before.
+
+    The noise is that of a window's average, from the spread within both.
+    """
+    if rule.tolerance is None or len(history) < 2:
+        return np.zeros(len(history[-1][0]), dtype=bool)
+    now, before = history[-1][0], history[-2][0]
+    variance = sum(w.var(axis=1) / w.shape[1] for w in (now, before))
+    rise = now.mean(axis=1) - before.mean(axis=1)
+    return rise < np.maximum(rule.tolerance, 2 * np.sqrt(variance))
+
+
+def _forget(carries: _Carry, seeds: Any) -> _Carry:
+    """Begin a new average where a new phase begins."""
+
+    def clear(leaf: Any) -> Any:
+        return jnp.where(jnp.asarray(seeds).reshape(-1, *[1] * (leaf.ndim - 1)), 0, leaf)
+
+    sums = (carries.total, carries.count, carries.gradients)
+    total, count, gradients = jax.tree.map(clear, sums)
+    return carries._replace(total=total, count=count, gradients=gradients)
+
+
+def _starts(
+    rng_key: Array,
+    flat: FlatTarget,
+    family: Family,
+    initial: Params | None,
+    initial_scale: float,
+    spread: float,
+    num_seeds: int,
+) -> Params:
+    noise = jax.random.normal(rng_key, (num_seeds, flat.dimension))
+    away = jnp.asarray(checks.finite("spread", spread) * flat.scale)[None] * noise
+    if initial is None:
+        sd = jnp.asarray(initial_scale * flat.scale)
+        return jax.vmap(lambda a: family.init(jnp.asarray(flat.start) + a, sd))(away)
+    given = jax.tree.map(jnp.asarray, initial)
+    if jnp.shape(given.mean) != (flat.dimension,) or not bool(_finite(given)):
+        raise checks.fail("initial", f"a finite state of {flat.dimension} dimensions", initial)
+    return jax.vmap(lambda a: given._replace(mean=given.mean + a))(away)
+
+
+class _End(NamedTuple):
+    """Fresh estimates at the end, a row a seed."""
+
+    elbo: Float[np.ndarray, " seed"]
+    elbo_error: Float[np.ndarray, " seed"]
+    gradients: tuple[Any, Any]
+    num_steps: int
+
+
+def _check(keys: Array, params: Params, search: _Search, length: int, num_draws: int) -> _End:
+    """Windows with steps of size zero, so that nothing else need be compiled; on all the data."""
+    whole = search._replace(density=search.density._replace(batch_size=None))
+    carries = jax.vmap(partial(_begin, whole))(params)
+    stay = jnp.zeros(len(keys), carries.count.dtype)
+    windows = -(-num_draws // (length * search.num_draws))
+    means: list[np.ndarray] = []
+    for i in range(windows):
+        carries, trace = _window(keys, carries, i * length, stay, search=whole, length=length)
+        means.append(np.asarray(trace[0], dtype=np.float64))
+    terms = np.concatenate(means, axis=1)
+    error = terms.std(axis=1, ddof=1) / np.sqrt(terms.shape[1])
+    return _End(terms.mean(axis=1), error, carries.gradients, terms.shape[1])
+
+
+def _fitted(
+    flat: FlatTarget, search: _Search, run: _Run, end: _End, seed: int, seconds: float
+) -> Fitted:
+    params = jax.tree.map(lambda leaf: np.asarray(leaf[seed]), run.params)
+    family = search.family
+    total, squares = jax.tree.map(lambda leaf: leaf[seed], end.gradients)
+    residual = _residual(total, squares, end.num_steps)
+
+    def sampler(rng_key: Array, num_draws: int) -> Any:
+        state = jax.tree.map(jnp.asarray, params)
+        x = family.sample(rng_key, state, num_draws)
+        return x, jax.vmap(family.log_prob, (None, 0))(state, x)
+
+    return Fitted(
+        target=flat,
+        method=f"variational inference, {family.name}",
+        sampler=sampler,
+        elbo=float(end.elbo[seed]),
+        elbo_error=float(end.elbo_error[seed]),
+        trace=run.trace[seed],
+        seconds=seconds,
+        dtype=params[0].dtype.name,
+        family=family,
+        params=params,
+        trace_error=run.errors[seed],
+        rates=run.rates[seed],
+        residual=residual,
+        converged=bool((residual.size <= ARRIVED + 4 * residual.error).all()),
+    )
+
+
+def _residual(total: Params, squares: Params, count: int) -> Residual:
+    """Per parameter the largest average gradient; the first axis of every leaf is the parameter."""
+
+    def rows(tree: Params) -> Float[np.ndarray, "d entries"]:
+        leaves = [np.asarray(leaf, dtype=np.float64) for leaf in jax.tree.leaves(tree)]
+        return np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1) / count
+
+    mean, variance = rows(total), rows(squares) - rows(total) ** 2
+    error = np.sqrt(np.maximum(variance, 0) / (count - 1))
+    worst = np.argmax(np.abs(mean) - 4 * error, axis=1)[:, None]
+    pick = partial(np.take_along_axis, indices=worst, axis=1)
+    return Residual(np.abs(pick(mean))[:, 0], pick(error)[:, 0])
+
+
+def _warn(fits: tuple[Fitted, ...], rule: _Rule) -> None:
+    for seed, fitted in enumerate(fits):
+        if fitted.converged:
+            continue
+        excess = fitted.residual.size - 4 * fitted.residual.error
+        worst = int(np.argmax(excess))
+        ran_out = "num_steps ran out" if fitted.num_steps >= rule.num_steps else "the ELBO was flat"
+        warnings.warn(
+            f"{fitted.method} (seed {seed}) ended after {fitted.num_steps} steps, when {ran_out}, "
+            f"but its gradient still asks {fitted.target.names[worst]} to move by about "
+            f"{fitted.residual.size[worst]:.2g} of its standard deviations: give more num_steps or "
+            "num_draws, or a smaller learning rate and tolerance",
+            FitWarning,
+            stacklevel=3,
+        )
+
+
+def _check_batch(flat: FlatTarget, batch_size: int | None) -> None:
+    if batch_size is None:
+        return
+    checks.at_least("batch_size", batch_size, 1)
+    if flat.log_density_of_rows is None:
+        raise ValueError(
+            f"target must tell its rows apart for batch_size = {batch_size}, got none: make it "
+            "with flat.from_model(..., rows=...)"
+        )
+
+
+def _check_window(
+    keys: Array,
+    search: _Search,
+    states: Params,
+    carries: _Carry,
+    history: list[Any],
+    first: int,
+    flat: FlatTarget,
+) -> None:
+    """Raise where a seed met something that is not finite, or runs away downhill."""
+    for seed, failed_at in enumerate(np.asarray(carries.failed_at)):
+        state = jax.tree.map(lambda leaf, seed=seed: leaf[seed], carries.params)
+        if failed_at >= 0:
+            raise _not_finite(keys[seed], search, state, int(failed_at), flat)
+        start, now = history[0][0][seed, 0], history[-1][0][seed]
+        limit = start - abs(start) - LOST * flat.dimension
+        if np.median(now) < limit:
+            begun = jax.tree.map(lambda leaf, seed=seed: leaf[seed], states)
+            where = first + int(np.argmax(now < limit))
+            raise _diverged(search.family, begun, state, where, start, flat)
+
+
+def _diverged(
+    family: Family, begun: Params, state: Params, step: int, elbo: float, flat: FlatTarget
+) -> FitError:
+    sds = [np.sqrt(np.diag(family.covariance(p))) for p in (begun, state)]
+    shift = np.abs(np.asarray(state.mean) - np.asarray(begun.mean)) / flat.scale
+    with np.errstate(divide="ignore"):
+        far = np.maximum(shift, np.abs(np.log(sds[1]) - np.log(sds[0])))
+    worst = int(np.argmax(np.nan_to_num(far, nan=np.inf)))
+    return FitError(
+        f"the search diverged: at step {step} the ELBO was far below the {elbo:.4g} of the start, "
+        f"farthest off is {flat.names[worst]} (mean {float(state.mean[worst]):.4g}, standard "
+        f"deviation {sds[1][worst]:.4g}): take a smaller learning rate"
+    )
+
+
+def _not_finite(
+    rng_key: Array, search: _Search, state: Params, step: int, flat: FlatTarget
+) -> FitError:
+    """Repeat the draws of the failed step, and find the parameter to blame."""
+    key_rows, key_draws = _step_keys(rng_key, step)
+    density = search.density.at(key_rows)
+    x = search.family.sample(key_draws, state, search.num_draws)
+    values = np.asarray(jax.vmap(density)(x))
+    with np.errstate(invalid="ignore"):
+        bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        return _density_error(density, np.asarray(x[bad[0]]), values[bad[0]], step, flat)
+    gradients = np.asarray(jax.vmap(jax.grad(density))(x))
+    wrong = np.argwhere(~np.isfinite(gradients))
+    if len(wrong):
+        draw, worst = wrong[0]
+        return FitError(
+            f"the gradient of the log density is {gradients[draw, worst]} at step {step} for "
+            f"{flat.names[worst]} = {float(x[draw, worst]):.4g}, where the log density is "
+            f"{values[draw]:.4g}: look for a square root or a norm at zero, or a where() over NaN"
+        )
+    worst = int(np.argmax(np.abs(np.asarray(state.mean) - flat.start) / flat.scale))
+    return FitError(
+        f"the step taken at step {step} was not finite, the farthest off is {flat.names[worst]} "
+        f"(mean {float(state.mean[worst]):.4g}): take a smaller learning rate"
+    )
+
+
+def _density_error(
+    density: LogDensity, x: Float[np.ndarray, " d"], value: float, step: int, flat: FlatTarget
+) -> FitError:
+    """To blame is a parameter which, put back to its start, makes the density finite again."""
+    repaired = np.repeat(x[None], len(x), axis=0)
+    np.fill_diagonal(repaired, flat.start)
+    mended = np.isfinite(np.asarray(jax.vmap(density)(jnp.asarray(repaired))))
+    blamed = np.flatnonzero(mended) if mended.any() else np.arange(len(x))
+    shown = ", ".join(f"{flat.names[i]} = {x[i]:.4g}" for i in blamed[:3])
+    shown += ", ..." if len(blamed) > 3 else ""
+    together = "" if mended.any() or len(x) == 1 else " together"
+    why = (
+        "the guide puts probability where the target has none: map that parameter onto the "
+        "target's support by a bijection"
+        if value == -np.inf
+        else "check the model there, or take a smaller learning rate or initial_scale"
+    )
+    return FitError(
+        f"the ELBO is not finite at step {step}: the log density is {value} for {shown}{together}; "
+        f"{why}"
+    )
