@@ -1,5 +1,6 @@
 """The arithmetic of the interactive figures, run in Node on the inputs of the Python package."""
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -352,6 +353,36 @@ def test_picture_holds_both_distributions_and_mixes_by_shares():
         assert furthest <= shown["half"] <= 2.1 * furthest
     rows = np.array(end["bands"])
     assert (np.diff(rows[:, 1:]) > 0).all(), "the line's band lies inside that of a new point"
+
+
+def page_settings():
+    """The settings of the figure on the page."""
+    page = (ROOT / "book" / "bayesian-regression.md").read_text("utf8")
+    return ast.literal_eval(re.search(r'"regression-lines",\s+(\{.*?\}),', page, re.S)[1])
+
+
+def test_what_the_page_tells_readers_to_see_is_there_to_be_seen():
+    settings = page_settings()
+    assert settings == PLANE
+    far = [0.0, -5.0]
+    call = (
+        "(() => { const ten = M.truePoints(settings, 10), half = (points, unknown) =>"
+        " M.at(M.posterior(settings, points, unknown), 0).line;"
+        " const tilt = (x) => { const { b } = M.posterior(settings, x.map((x) => [x, 1])).root;"
+        " return b; };"
+        " return [[false, true].map((u) => half([...ten, far], u) / half(ten, u)),"
+        " half([], true) / half([], false),"
+        " [tilt([1, 2]), tilt([-1, -2]), tilt([-2, 2])]]; })()"
+    )
+    (known, learnt), doubt, (right, left, both) = in_node(
+        "regression-lines-math.js", call, settings=settings, far=far
+    )
+    assert known < 1, "with known noise an outlier narrows the band"
+    assert learnt > 1.2, "with the noise learnt it widens the band"
+    assert doubt > 1.2, "doubt about the noise widens the prior"
+    # The covariance of intercept and slope has the sign opposite to that of the root's corner.
+    assert right > 0 > left
+    assert both == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize(
