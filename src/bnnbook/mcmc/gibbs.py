@@ -1,0 +1,106 @@
+r"""Gibbs sampling: draw each block of the parameters from its distribution given all the others.
+
+Every such draw leaves the joint distribution invariant, and so does one after the other (Geman and
+Geman 1984; Gelfand and Smith 1990). Nothing is tuned and nothing rejected, but blocks that are
+strongly correlated move slowly. Introduced in the chapter "Markov chain Monte Carlo".
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from bnnbook import checks
+from bnnbook.mcmc.kernel import Info, LogDensity, State, carrying_data, evaluate, kernel
+
+FloatArray = Array | np.ndarray
+Position = Mapping[str, Any]
+Conditional = Callable[[jax.Array, Position], Any]
+
+
+@kernel
+class Gibbs:
+    """Blocks in their given order, each drawn given the newest values of all the others."""
+
+    conditionals: Mapping[str, Conditional]
+    """For each block's name, a function of a key and the position, a dictionary, that returns a
+    new value of the block. Any update that leaves the block's conditional invariant will do."""
+    log_density: LogDensity | None = None
+    """Log of the joint density, up to a constant, for the statistics only."""
+
+    def __post_init__(self) -> None:
+        if not self.conditionals:
+            raise checks.fail("conditionals", "at least one block", self.conditionals)
+        # As a pytree a plain dictionary is sorted by name; this one keeps the order of the blocks.
+        blocks = OrderedDict(
+            (name, carrying_data(draw)) for name, draw in self.conditionals.items()
+        )
+        object.__setattr__(self, "conditionals", blocks)
+
+    def init(self, position: Position) -> State:
+        """The state of a chain that starts at a position, a dictionary of the blocks."""
+        if not isinstance(position, dict) or set(position) != {*self.conditionals}:
+            expected = f"a dictionary of the blocks {[*self.conditionals]}"
+            raise checks.fail("position", expected, position)
+        return self._state(position)
+
+    def step(self, rng_key: jax.Array, state: State) -> tuple[State, Info]:
+        """Each block once."""
+        position = dict(state.position)
+        keys = jax.random.split(rng_key, len(self.conditionals))
+        for key, (name, draw) in zip(keys, self.conditionals.items(), strict=True):
+            position[name] = jnp.asarray(draw(key, position), position[name].dtype)
+        return self._state(position), Info(jnp.ones(()), jnp.zeros((), bool))
+
+    def _state(self, position: Position) -> State:
+        value = None if self.log_density is None else evaluate(self.log_density, position)
+        return State(position, value)
+
+
+def regression_conditionals(
+    X: Float[FloatArray, "n p"],
+    y: Float[FloatArray, " n"],
+    *,
+    mean: Float[FloatArray, " p"],
+    precision: Float[FloatArray, "p p"],
+    shape: float,
+    scale: float,
+) -> dict[str, Conditional]:
+    r"""The two blocks of linear regression with unknown noise and the conjugate prior.
+
+    .. math:: b \mid \sigma^2, y \sim N(m_n, \sigma^2 \Lambda_n^{-1}),\;
+              \sigma^2 \mid b, y \sim \mathrm{InverseGamma}\bigl(a + \tfrac{n + p}{2},\;
+              s + \tfrac12 \lVert y - X b \rVert^2 + \tfrac12 (b - m)^\top \Lambda (b - m)\bigr)
+
+    with covariance matrices in the second place. The model is
+    ``bnnbook.models.conjugate.conjugate_regression``, whose arguments these are.
+
+    Returns:
+        The conditionals of the blocks ``coefficients`` and ``noise_variance``.
+
+    Raises:
+        ValueError: where shape or scale are not positive, or the data are not finite.
+    """
+    X, y = checks.finite_array("X", X, ndim=2), checks.finite_array("y", y, ndim=1)
+    n, p = X.shape
+    root = np.linalg.cholesky(precision + X.T @ X)
+    fitted = np.linalg.solve(root @ root.T, precision @ mean + X.T @ y)
+    shape = checks.positive("shape", shape) + (n + p) / 2
+    scale = checks.positive("scale", scale)
+
+    def coefficients(rng_key: jax.Array, position: Position) -> Any:
+        z = jax.random.normal(rng_key, (p,))
+        step = jax.scipy.linalg.solve_triangular(jnp.asarray(root), z, trans="T", lower=True)
+        return jnp.asarray(fitted) + jnp.sqrt(position["noise_variance"]) * step
+
+    def noise_variance(rng_key: jax.Array, position: Position) -> Any:
+        b = position["coefficients"]
+        residual, shift = y - jnp.asarray(X) @ b, b - jnp.asarray(mean)
+        square = residual @ residual + shift @ jnp.asarray(precision) @ shift
+        return (scale + square / 2) / jax.random.gamma(rng_key, shape)
+
+    return {"coefficients": coefficients, "noise_variance": noise_variance}
