@@ -6,9 +6,11 @@ with what the estimate cost and what the method's own diagnostics say. Introduce
 "Model evidence".
 """
 
+import functools
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import arviz as az
@@ -30,8 +32,8 @@ class Evidence:
     """Its standard error on the log scale; None where the method has none, or no finite one."""
     num_evaluations: int
     """Points at which the log density was evaluated, with or without its derivatives."""
-    seconds: float
-    """Wall time, compilation included where the target was new."""
+    seconds: float = 0.0
+    """Wall time, compilation included where the target was new; :func:`timed` fills it in."""
     diagnostics: Mapping[str, float | str] = field(default_factory=dict)
     """What the method says of itself, such as ``pareto_k``, ``error`` or a ``note``."""
 
@@ -45,6 +47,18 @@ class Evidence:
     def flagged(self) -> bool:
         """Whether the method's own Pareto k̂ says not to trust it."""
         return not float(self.diagnostics.get("pareto_k", -math.inf)) <= GREATEST_PARETO_K
+
+
+def timed[**P](estimator: Callable[P, Evidence]) -> Callable[P, Evidence]:
+    """Adds an estimator's wall time to the seconds of the record that it returns."""
+
+    @functools.wraps(estimator)
+    def with_seconds(*args: P.args, **kwargs: P.kwargs) -> Evidence:
+        begin = time.perf_counter()
+        found = estimator(*args, **kwargs)
+        return replace(found, seconds=found.seconds + time.perf_counter() - begin)
+
+    return with_seconds
 
 
 def effective_size(values: Float[np.ndarray, "chain draw"]) -> float:

@@ -122,7 +122,7 @@ class Target:
             self._programs[key] = jax.jit(build())
         return self._programs[key]
 
-    def inside(self, x: Any) -> tuple[Any, Any]:
+    def inside(self, x: Any) -> tuple[Any, ...]:
         """Log prior and log likelihood at one point, traceable, where the data are possible.
 
         Where they are impossible the log prior is −∞ and the log likelihood 0: so a power of the
@@ -131,9 +131,7 @@ class Target:
         prior, likelihood = self.log_prior(x), self.log_likelihood(x)
         prior = jnp.where((likelihood == -jnp.inf) & (prior < jnp.inf), -jnp.inf, prior)
         likelihood = jnp.where(prior == -jnp.inf, 0.0, likelihood)
-        return jnp.nan_to_num(prior, nan=jnp.inf, posinf=jnp.inf, neginf=-jnp.inf), jnp.where(
-            jnp.isnan(likelihood), jnp.inf, likelihood
-        )
+        return tuple(jnp.where(jnp.isnan(part), jnp.inf, part) for part in (prior, likelihood))
 
     def evaluate(self, points: ArrayLike, *, nan: bool = False) -> Parts:
         """Log prior and log likelihood at points, shape (point, dimension).
@@ -155,6 +153,12 @@ class Target:
             where = x[np.isnan(total) | (total == np.inf)][0]
             raise ValueError(f"target must have a log density below +∞, got NaN or +∞ at {where}")
         return Parts(prior, likelihood)
+
+    def check_estimate(self, value: Any) -> float:
+        """An estimate that a compiled walk made, unless the density was NaN or +∞ on its way."""
+        if not np.isfinite(value):
+            raise ValueError(f"target must have a log density below +∞, got an estimate of {value}")
+        return float(value)
 
     def derivatives(
         self, point: Float[np.ndarray, " dimension"], of: str = "log_joint"
@@ -230,6 +234,10 @@ def from_model(
             named = jax.vmap(jax.vmap(to_named))(np.asarray(draws, dtype=np.float64))
             return {name: np.asarray(value) for name, value in named.items()}
 
+    def sample_prior(rng_key: jax.Array) -> Any:
+        trace = handlers.trace(handlers.seed(model, rng_key)).get_trace(*args, **kwargs)
+        return ravel_pytree(_unbounded(trace, initial))[0]
+
     return Target(
         log_prior=lambda x: parts(x)[0],
         log_likelihood=lambda x: parts(x)[1],
@@ -238,6 +246,7 @@ def from_model(
         start=np.asarray(flat),
         flatten=flatten,
         unflatten=unflatten,
+        sample_prior=sample_prior,
     )
 
 
