@@ -111,7 +111,7 @@ def score_control_variate(
     def average(s: Any) -> Any:
         f = terms.reshape(-1, *[1] * (s.ndim - 1))
         covariances, variances = f * s**2, s**2
-        others = (covariances.sum(0) - covariances, variances.sum(0) - variances)
+        others = [part.sum(0, keepdims=True) - part for part in (covariances, variances)]
         # Entries that q does not use, such as an upper triangle, have a score of zero.
         coefficient = others[0] / jnp.where(others[1] > 0, others[1], 1.0)
         return jnp.mean((f - coefficient) * s, axis=0)
