@@ -434,5 +434,5 @@ def test_scripts_hold_no_colour_no_eval_no_inline_handler_no_address():
 
 
 def test_arithmetic_modules_touch_no_page():
-    for name in ("stats.js", "beta-updating-math.js", "regression-lines-math.js"):
+    for name in ("stats.js", *(f"{kind}-math.js" for kind in interactive.KINDS)):
         assert not re.search(r"\b(document|window)\b", (FIGURES / name).read_text("utf8"))

@@ -3,6 +3,7 @@
 
 const KINDS = {
   "beta-updating": () => import("./beta-updating.js"),
+  "kl-drag": () => import("./kl-drag.js"),
   "regression-lines": () => import("./regression-lines.js"),
 };
 
