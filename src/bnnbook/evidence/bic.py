@@ -10,18 +10,17 @@ it has no standard error. What n counts is unclear in hierarchical models. Intro
 "Model evidence".
 """
 
-import time
-
 import numpy as np
 
 from bnnbook import checks
 from bnnbook.evidence import mode
-from bnnbook.evidence.record import Evidence
+from bnnbook.evidence.record import Evidence, timed
 from bnnbook.evidence.target import Target
 
 NOTE = "no standard error: an error of order one, which ignores the prior, stays at any n"
 
 
+@timed
 def estimate(target: Target, num_observations: int) -> Evidence:
     """Minus half of the criterion that is usually called BIC.
 
@@ -33,8 +32,6 @@ def estimate(target: Target, num_observations: int) -> Evidence:
         ValueError: where the likelihood has no maximum (separable data, a singular design).
     """
     n = checks.at_least("num_observations", num_observations, 1)
-    begin = time.perf_counter()
     top = mode.find(target, of="log_likelihood")
     value = float(top.log_density - 0.5 * target.dimension * np.log(n))
-    seconds = time.perf_counter() - begin
-    return Evidence(value, None, top.num_evaluations, seconds, {"note": NOTE})
+    return Evidence(value, None, top.num_evaluations, diagnostics={"note": NOTE})

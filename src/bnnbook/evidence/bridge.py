@@ -12,8 +12,6 @@ It fails where the draws missed a mode, or where p and g hardly overlap. Introdu
 "Model evidence".
 """
 
-import time
-
 import jax
 import numpy as np
 from jaxtyping import Float
@@ -21,12 +19,13 @@ from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
 from bnnbook.evidence import proposal
-from bnnbook.evidence.record import Evidence, effective_size
+from bnnbook.evidence.record import Evidence, effective_size, timed
 from bnnbook.evidence.target import Target
 
 MIN_SAMPLES, MAX_ITERATIONS = 100, 1000
 
 
+@timed
 def estimate(rng_key: jax.Array, target: Target, draws: ArrayLike) -> Evidence:
     """The bridge estimate with its standard error.
 
@@ -40,7 +39,6 @@ def estimate(rng_key: jax.Array, target: Target, draws: ArrayLike) -> Evidence:
             zero, or the iteration does not settle.
     """
     draws = target.check_draws(draws, MIN_SAMPLES)
-    begin = time.perf_counter()
     half = draws.shape[1] // 2
     g = proposal.from_draws(draws[:, :half])
     kept = draws[:, half:]
@@ -54,8 +52,7 @@ def estimate(rng_key: jax.Array, target: Target, draws: ArrayLike) -> Evidence:
     share = _share(at_p, len(at_g))
     value, iterations = _iterate(at_p, at_g, share)
     error = _error(at_p - value, at_g - value, share)
-    seconds = time.perf_counter() - begin
-    return Evidence(value, error, len(log_p), seconds, {"iterations": float(iterations)})
+    return Evidence(value, error, len(log_p), diagnostics={"iterations": float(iterations)})
 
 
 def _share(at_p: Float[np.ndarray, "chain draw"], num_proposed: int) -> float:

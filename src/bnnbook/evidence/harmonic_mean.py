@@ -9,19 +9,18 @@ drawn. It comes out too high, hardly depends on the prior, and looks stable from
 1994). The Pareto k̂ of its own weights gives it away. Introduced in the chapter "Model evidence".
 """
 
-import time
-
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
-from bnnbook.evidence.record import GREATEST_PARETO_K, Evidence, pareto_k
+from bnnbook.evidence.record import GREATEST_PARETO_K, Evidence, pareto_k, timed
 from bnnbook.evidence.target import Target
 
 MIN_SAMPLES = 100
 
 
+@timed
 def estimate(target: Target, draws: ArrayLike) -> Evidence:
     """The harmonic mean estimate, flagged where its k̂ is above 0.7.
 
@@ -37,16 +36,14 @@ def estimate(target: Target, draws: ArrayLike) -> Evidence:
         ValueError: where there are fewer than 100 draws a chain, or a draw has likelihood zero.
     """
     draws = target.check_draws(draws, MIN_SAMPLES)
-    begin = time.perf_counter()
     log_weights = -target.evaluate(draws.reshape(-1, target.dimension)).log_likelihood
     if not np.isfinite(log_weights).all():
         raise ValueError("draws must have a finite log_likelihood everywhere, got -inf")
     value = float(np.log(len(log_weights)) - logsumexp(log_weights))
     k, error = pareto_k(log_weights), relative_error(log_weights)
-    seconds = time.perf_counter() - begin
     trusted = error if k <= GREATEST_PARETO_K else None
     diagnostics = {"pareto_k": k, "nominal_error": error}
-    return Evidence(value, trusted, len(log_weights), seconds, diagnostics)
+    return Evidence(value, trusted, len(log_weights), diagnostics=diagnostics)
 
 
 def relative_error(log_weights: Float[np.ndarray, " draw"]) -> float:

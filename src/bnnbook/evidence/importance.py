@@ -11,8 +11,6 @@ weights tells the first and the last (Vehtari et al. 2024), nothing tells of a m
 Introduced in the chapter "Model evidence".
 """
 
-import time
-
 import jax
 import numpy as np
 from scipy.special import logsumexp
@@ -21,12 +19,13 @@ from bnnbook import checks
 from bnnbook.evidence import mode, proposal
 from bnnbook.evidence.harmonic_mean import relative_error
 from bnnbook.evidence.proposal import Proposal
-from bnnbook.evidence.record import Evidence, pareto_k
+from bnnbook.evidence.record import Evidence, pareto_k, timed
 from bnnbook.evidence.target import Target
 
 MIN_SAMPLES = 100
 
 
+@timed
 def estimate(
     rng_key: jax.Array,
     target: Target,
@@ -46,7 +45,6 @@ def estimate(
         ValueError: where there are too few draws, no mode, or all weights are zero.
     """
     num_samples = checks.at_least("num_samples", num_samples, MIN_SAMPLES)
-    begin = time.perf_counter()
     used = num_samples
     if proposed is None:
         top = mode.find(target)
@@ -57,5 +55,4 @@ def estimate(
         raise checks.fail("proposed", "a proposal that overlaps the target", proposed.centre)
     value = float(logsumexp(log_weights) - np.log(num_samples))
     diagnostics = {"pareto_k": pareto_k(log_weights)}
-    error = relative_error(log_weights)
-    return Evidence(value, error, used, time.perf_counter() - begin, diagnostics)
+    return Evidence(value, relative_error(log_weights), used, diagnostics=diagnostics)

@@ -14,7 +14,6 @@ chapter "Model evidence", the posterior in "The limits of exact inference".
 """
 
 import math
-import time
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,7 +26,7 @@ from bnnbook import checks
 from bnnbook.datatree import from_draws
 from bnnbook.evidence import mode, proposal
 from bnnbook.evidence.proposal import Proposal
-from bnnbook.evidence.record import GREATEST_PARETO_K, Evidence, pareto_k
+from bnnbook.evidence.record import GREATEST_PARETO_K, Evidence, pareto_k, timed
 from bnnbook.evidence.target import Target
 
 NOTE = "no standard error: the error is a bias that depends on the parameterisation"
@@ -93,16 +92,15 @@ class Check(NamedTuple):
         return not self.pareto_k <= GREATEST_PARETO_K
 
 
+@timed
 def estimate(target: Target) -> Evidence:
     """The evidence of the normal approximation at the mode.
 
     Raises:
         ValueError: where there is no mode or its Hessian is singular.
     """
-    begin = time.perf_counter()
     found = approximate(target)
-    seconds = time.perf_counter() - begin
-    return Evidence(found.log_evidence, None, found.num_evaluations, seconds, {"note": NOTE})
+    return Evidence(found.log_evidence, None, found.num_evaluations, diagnostics={"note": NOTE})
 
 
 def approximate(target: Target) -> LaplaceApproximation:

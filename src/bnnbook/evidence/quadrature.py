@@ -6,13 +6,14 @@ r"""The evidence as a sum over a grid, refined until it no longer changes: one t
 The axes are those of the normal approximation at the mode, L Lᵀ its covariance. After the change of
 variables the integrand dies away twice as exponentially, and then the plain trapezoidal rule
 converges exponentially in the step h (Takahasi and Mori 1974). The range grows until its edges no
-longer matter; then the step is halved until the sum stands still, and the last change is the error.
+longer matter; then the step is halved until the sum stands still. Exponential convergence shows in
+each change being less than the one before to the power 3/2; then so will the next one be, and it
+stands for the error. Else the last change itself does.
 The number of points is a power of the dimension: no way beyond three parameters. It fails, and says
 so, for densities with kinks or far-off modes. Introduced in the chapter "Model evidence".
 """
 
 import itertools
-import time
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from scipy.special import logsumexp
 from bnnbook import checks
 from bnnbook.evidence import mode
 from bnnbook.evidence.mode import Mode
-from bnnbook.evidence.record import Evidence
+from bnnbook.evidence.record import Evidence, timed
 from bnnbook.evidence.target import Target
 
 FIRST_STEP, FIRST_RANGE, LAST_RANGE = 0.4, 2.8, 14.0
@@ -38,14 +39,15 @@ class Sum(NamedTuple):
     """Its number of points."""
 
 
+@timed
 def estimate(
     target: Target, *, tolerance: float = 1e-6, max_evaluations: int = 3_000_000
 ) -> Evidence:
-    """The log evidence, with its last change under refinement in ``diagnostics["error"]``.
+    """The log evidence, with what further refinement would change in ``diagnostics["error"]``.
 
     Args:
         target: a model of one to three parameters.
-        tolerance: the change at which refinement stops, on the log scale.
+        tolerance: the error at which refinement stops, on the log scale.
         max_evaluations: give up rather than evaluate more points than that.
 
     Raises:
@@ -54,10 +56,10 @@ def estimate(
     tolerance = checks.positive("tolerance", tolerance)
     if target.dimension > 3:
         raise checks.fail("target", "of at most 3 parameters", target.dimension)
-    begin = time.perf_counter()
     top = mode.find(target)
     used, half_range, step = top.num_evaluations, FIRST_RANGE, FIRST_STEP
     now, error = _sum(target, top, step, half_range), np.inf
+    changes: list[float] = []
     while now.edge > tolerance / 10 or error > tolerance:
         used, before = used + now.num_points, now
         widen = now.edge > tolerance / 10
@@ -70,10 +72,17 @@ def estimate(
                 f"edge {now.edge:.2g}, change {error:.2g}",
             )
         now = _sum(target, top, step, half_range)
-        error = np.inf if widen else abs(now.log_value - before.log_value)
-    seconds = time.perf_counter() - begin
+        changes = [] if widen else [*changes, abs(now.log_value - before.log_value)]
+        error = _error(changes)
     diagnostics: dict[str, float | str] = {"error": error + now.edge, "step": step}
-    return Evidence(now.log_value, None, used + now.num_points, seconds, diagnostics)
+    return Evidence(now.log_value, None, used + now.num_points, diagnostics=diagnostics)
+
+
+def _error(changes: list[float]) -> float:
+    """What is left after the last halving, from the changes that the halvings made."""
+    if len(changes) < 2 or changes[-1] > changes[-2] ** 1.5:
+        return changes[-1] if changes else np.inf
+    return changes[-1] ** 1.5
 
 
 def _sum(target: Target, top: Mode, step: float, half_range: float) -> Sum:
