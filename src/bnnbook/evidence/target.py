@@ -53,7 +53,8 @@ class Target:
 
     Raises:
         ValueError: where names and dimension disagree, the log density is not finite at the start,
-            or the log prior is flat, so improper, in one of the parameters.
+            or the log prior is flat, so improper, in a parameter or a combination. Whether it
+            is normalised cannot be checked, and every estimate is off by what it lacks.
     """
 
     log_prior: LogDensity
@@ -87,8 +88,30 @@ class Target:
                 raise ValueError(f"target must have a finite {name} at its start, got {value[0]}")
         moved = parts.log_prior[1:].reshape(2, -1) != at_start.log_prior[0]
         if not moved.any(axis=0).all():
-            flat = self.names[int(np.argmin(moved.any(axis=0)))]
-            raise _improper(flat)
+            raise _improper(self.names[int(np.argmin(moved.any(axis=0)))])
+        # A prior that can be drawn from is proper; any other may be flat along a slanted line.
+        if self.sample_prior is None and self.dimension > 1:
+            self._check_slopes(start)
+
+    def _check_slopes(self, start: Float[np.ndarray, " dimension"]) -> None:
+        """Refuse a log prior whose gradients all lie in fewer dimensions than there are."""
+        scales = np.repeat([0.1, 1.0, 10.0, 100.0], 4 + self.dimension)[:, None]
+        away = np.random.default_rng(0).normal(size=(len(scales), self.dimension))
+        with jax.enable_x64(True):
+            gradient = jax.jit(jax.vmap(jax.grad(self.log_prior)))
+            slopes = np.asarray(gradient(start + scales * (1 + np.abs(start)) * away))
+        slopes = slopes[np.isfinite(slopes).all(axis=1)]
+        largest = np.abs(slopes).max(axis=0, initial=0.0)
+        if len(slopes) < self.dimension or not (largest > 0).all():
+            return
+        directions = np.linalg.svd(slopes / largest)[2]
+        direction = directions[-1] / largest
+        steps = np.outer([-1e6, -1e3, 1e3, 1e6], direction / np.abs(direction).max())
+        along = self.evaluate(np.concatenate([start[None], start + steps]), nan=True).log_prior
+        if np.allclose(along, along[0], rtol=1e-9, atol=1e-9):
+            used = np.abs(direction) > 1e-6 * np.abs(direction).max()
+            names = [name for name, part in zip(self.names, used, strict=True) if part]
+            raise _improper("a combination of " + ", ".join(names))
 
     @cached_property
     def _parts(self) -> Callable[[Any], Any]:
@@ -184,6 +207,60 @@ def _improper(name: str) -> ValueError:
         f"target must have a proper prior, got a flat one of {name}: its constant is arbitrary, "
         "and so would be the evidence"
     )
+
+
+def transformed(
+    target: Target, forward: Callable[[Any], Any], inverse: Callable[[Any], Any]
+) -> Target:
+    """The same model in other parameters u = inverse(θ), with the Jacobian of θ = forward(u).
+
+    The evidence stays what it is; what changes is the shape that approximations have to cope with.
+
+    Args:
+        target: the model.
+        forward: a JAX function, from the new vector to the old; NaN or infinite where the new
+            parameters are out of bounds, and there the density becomes zero.
+        inverse: the JAX function back.
+    """
+
+    def log_prior(u: Any) -> Any:
+        x, (_, log_volume) = forward(u), jnp.linalg.slogdet(jax.jacfwd(forward)(u))
+        return jnp.where(jnp.isfinite(x).all(), target.log_prior(x) + log_volume, -jnp.inf)
+
+    def log_likelihood(u: Any) -> Any:
+        x = forward(u)
+        return jnp.where(jnp.isfinite(x).all(), target.log_likelihood(x), -jnp.inf)
+
+    def over_draws(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        compiled = jax.jit(jax.vmap(jax.vmap(function)))
+
+        def apply(draws: Any) -> Float[np.ndarray, "..."]:
+            with jax.enable_x64(True):
+                return np.asarray(compiled(np.asarray(draws, dtype=np.float64)))
+
+        return apply
+
+    with jax.enable_x64(True):
+        start = np.asarray(inverse(jnp.asarray(target.start)), dtype=np.float64)
+    return Target(
+        log_prior,
+        log_likelihood,
+        target.dimension,
+        target.names,
+        start,
+        flatten=_chain(target.flatten, over_draws(inverse)),
+        unflatten=_chain(over_draws(forward), target.unflatten),
+        sample_prior=_chain(target.sample_prior, inverse),
+    )
+
+
+def _chain(
+    first: Callable[[Any], Any] | None, then: Callable[[Any], Any] | None
+) -> Callable[[Any], Any] | None:
+    """One after the other, or None where one of them is not there."""
+    if first is None or then is None:
+        return None
+    return lambda x: then(first(x))
 
 
 def from_model(
