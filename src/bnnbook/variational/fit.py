@@ -2,11 +2,11 @@ r"""The search for the nearest member of a family: stochastic gradient ascent on
 
 At each step a few draws from q estimate the gradient and an Optax optimiser turns it into a step,
 measured in q's own standard deviations (see ``families``). Steps run in a compiled scan, a window
-at a time. When the ELBO's average over a window no longer rises by more than its own noise, the
-step size is cut to a quarter; after a few cuts the search ends, and the states of the last phase
-are averaged (Polyak and Juditsky 1992; Dhaka et al. 2020; Welandawe et al. 2022 on cutting).
-Whether it has arrived is then asked afresh, by the average gradient at the end. Chapter
-"Variational inference" introduces it.
+at a time. When the ELBO's average over a window no longer rises by more than its own noise, and the
+average gradient no longer points anywhere, the step size is cut to a quarter; after a few cuts the
+search ends, and the states of the last phase are averaged (Polyak and Juditsky 1992; Dhaka et al.
+2020; Welandawe et al. 2022 on cutting). Whether it has arrived is then asked afresh, by the average
+gradient at the end. Chapter "Variational inference" introduces it.
 """
 
 import time
@@ -34,6 +34,8 @@ CUT, NUM_CUTS = 0.25, 3
 """By how much the step size is cut when the ELBO stops rising, and how often before the end."""
 ARRIVED = 0.1
 """Of a standard deviation: the search has arrived when no average gradient exceeds it."""
+DRIFT = 0.05
+"""Of a standard deviation: while an average gradient exceeds this and its noise, steps stay."""
 LOST = 100.0
 """Nats a parameter below the start (and below twice the start): the search has diverged."""
 
@@ -128,7 +130,8 @@ def fit(
         num_draws: draws from q a step, at least two.
         batch_size: rows of data a step, drawn with replacement, for targets made with ``rows``; all
             of the data where it is None.
-        window: steps between two looks at the ELBO.
+        window: steps between two looks at the ELBO and the gradient. Small batches make both noisy:
+            then longer windows are needed to see what is left to do.
         tolerance: rises of the window's average by less than this, in nats, or by less than twice
             its error, count as none. None: no looks, ``num_steps`` at the full step size.
         initial: a state to start from.
@@ -328,7 +331,7 @@ class _Carry(NamedTuple):
     count: Any
     """How many they are."""
     gradients: tuple[Params, Params]
-    """Sums of the local gradients of this phase and of their squares."""
+    """Sums of the local gradients of this window and of their squares."""
     failed_at: Any
     """The step whose estimate was not finite, after which nothing moves; −1 for none."""
 
@@ -363,12 +366,12 @@ def _step(
     fine = _finite((estimate.terms, moved)) & (carry.failed_at < 0)
     moved = jax.tree.map(lambda new, old: jnp.where(fine, new, old), moved, params)
     weight = jnp.where(averaged, 1.0, 0.0).astype(carry.count.dtype)
-    add = partial(jax.tree.map, lambda t, m: t + weight * m)
+    add = partial(jax.tree.map, jnp.add)
     squares = jax.tree.map(jnp.square, uphill)
     gradients = (add(carry.gradients[0], uphill), add(carry.gradients[1], squares))
     failed_at = jnp.where(fine | (carry.failed_at >= 0), carry.failed_at, i)
-    total, count = add(carry.total, moved), carry.count + weight
-    after = _Carry(moved, state, total, count, gradients, failed_at)
+    total = jax.tree.map(lambda t, m: t + weight * m, carry.total, moved)
+    after = _Carry(moved, state, total, carry.count + weight, gradients, failed_at)
     return after, (estimate.terms.mean(), estimate.terms.std(ddof=1) / search.num_draws**0.5)
 
 
@@ -421,9 +424,11 @@ def _run(keys: Array, search: _Search, rule: _Rule, states: Params, flat: FlatTa
         rates_used.append(np.repeat(rates[:, None], length, axis=1))
         _check_window(keys, search, states, carries, history, first, flat)
         first, ages = first + length, ages + 1
-        still = _still(history, rule) & (ages >= 2) & (cuts <= NUM_CUTS)
+        still = _still(history, rule) & ~_drifting(carries, length) & (ages >= 2)
+        still &= cuts <= NUM_CUTS
         cuts, ages = cuts + still, np.where(still, 0, ages)
         carries = _forget(carries, still & (cuts <= NUM_CUTS) & (first < rule.num_steps))
+        carries = carries._replace(gradients=jax.tree.map(jnp.zeros_like, carries.gradients))
     traces, errors = (np.concatenate(part, axis=1) for part in zip(*history, strict=True))
     params = jax.vmap(_average)(carries)
     return _Run(params, traces, errors, np.concatenate(rates_used, axis=1))
@@ -448,9 +453,19 @@ def _forget(carries: _Carry, seeds: Any) -> _Carry:
     def clear(leaf: Any) -> Any:
         return jnp.where(jnp.asarray(seeds).reshape(-1, *[1] * (leaf.ndim - 1)), 0, leaf)
 
-    sums = (carries.total, carries.count, carries.gradients)
-    total, count, gradients = jax.tree.map(clear, sums)
-    return carries._replace(total=total, count=count, gradients=gradients)
+    total, count = jax.tree.map(clear, (carries.total, carries.count))
+    return carries._replace(total=total, count=count)
+
+
+def _drifting(carries: _Carry, length: int) -> Any:
+    """For each seed, whether the last window's average gradient still points somewhere."""
+    seeds = range(len(carries.failed_at))
+    found = [_residual(_of_seed(carries.gradients, seed), length) for seed in seeds]
+    return np.array([((r.size > DRIFT) & (r.size > 4 * r.error)).any() for r in found])
+
+
+def _of_seed(tree: Any, seed: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[seed], tree)
 
 
 def _starts(
@@ -502,8 +517,7 @@ def _fitted(
 ) -> Fitted:
     params = jax.tree.map(lambda leaf: np.asarray(leaf[seed]), run.params)
     family = search.family
-    total, squares = jax.tree.map(lambda leaf: leaf[seed], end.gradients)
-    residual = _residual(total, squares, end.num_steps)
+    residual = _residual(_of_seed(end.gradients, seed), end.num_steps)
 
     def sampler(rng_key: Array, num_draws: int) -> Any:
         state = jax.tree.map(jnp.asarray, params)
@@ -528,15 +542,16 @@ def _fitted(
     )
 
 
-def _residual(total: Params, squares: Params, count: int) -> Residual:
+def _residual(sums: tuple[Params, Params], count: int) -> Residual:
     """Per parameter the largest average gradient; the first axis of every leaf is the parameter."""
 
     def rows(tree: Params) -> Float[np.ndarray, "d entries"]:
         leaves = [np.asarray(leaf, dtype=np.float64) for leaf in jax.tree.leaves(tree)]
         return np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1) / count
 
-    mean, variance = rows(total), rows(squares) - rows(total) ** 2
-    error = np.sqrt(np.maximum(variance, 0) / (count - 1))
+    mean = rows(sums[0])
+    variance = rows(sums[1]) - mean**2
+    error = np.sqrt(np.maximum(variance, 0) / max(count - 1, 1))
     worst = np.argmax(np.abs(mean) - 4 * error, axis=1)[:, None]
     pick = partial(np.take_along_axis, indices=worst, axis=1)
     return Residual(np.abs(pick(mean))[:, 0], pick(error)[:, 0])
@@ -581,15 +596,14 @@ def _check_window(
 ) -> None:
     """Raise where a seed met something that is not finite, or runs away downhill."""
     for seed, failed_at in enumerate(np.asarray(carries.failed_at)):
-        state = jax.tree.map(lambda leaf, seed=seed: leaf[seed], carries.params)
+        state = _of_seed(carries.params, seed)
         if failed_at >= 0:
             raise _not_finite(keys[seed], search, state, int(failed_at), flat)
         start, now = history[0][0][seed, 0], history[-1][0][seed]
         limit = start - abs(start) - LOST * flat.dimension
         if np.median(now) < limit:
-            begun = jax.tree.map(lambda leaf, seed=seed: leaf[seed], states)
             where = first + int(np.argmax(now < limit))
-            raise _diverged(search.family, begun, state, where, start, flat)
+            raise _diverged(search.family, _of_seed(states, seed), state, where, start, flat)
 
 
 def _diverged(
