@@ -19,8 +19,11 @@ def pareto_k(log_weights: Float[np.ndarray, "..."]) -> float:
     """The shape of the generalised Pareto distribution fitted to the largest weights.
 
     Moments of order above 1/k̂ are infinite; where k̂ exceeds 0.7, the average of the weights
-    converges too slowly for any feasible number of them (Vehtari et al. 2024).
+    converges too slowly for any feasible number of them (Vehtari et al. 2024). Weights that are all
+    alike have no tail: then it is −∞.
     """
+    if np.ptp(log_weights) < 1e-12:
+        return -np.inf
     # ArviZ is given log ratios with the sign of a log-likelihood, and turns it.
     psislw: Any = array_stats.psislw
     return float(psislw(-np.ravel(log_weights))[1])

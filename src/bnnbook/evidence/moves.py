@@ -21,9 +21,10 @@ FULL_MOVES = 0.1
 def difference_moves(rng_key: jax.Array, crowd: Any, num_moves: int) -> Any:
     """Moves to be added to positions, shape (num_moves, dimension), for JAX to trace."""
     size, dimension = crowd.shape
-    for_first, for_second, for_scale = jax.random.split(rng_key, 3)
-    first = jax.random.randint(for_first, (num_moves,), 0, size)
+    # All from one call: each costs more to compile than the rest of the move.
+    chance = jax.random.uniform(rng_key, (3, num_moves))
+    first = jnp.floor(chance[0] * size).astype(int)
     # Never the same member twice.
-    second = (first + jax.random.randint(for_second, (num_moves,), 1, size)) % size
-    full = jax.random.uniform(for_scale, (num_moves, 1)) < FULL_MOVES
+    second = (first + 1 + jnp.floor(chance[1] * (size - 1)).astype(int)) % size
+    full = (chance[2] < FULL_MOVES)[:, None]
     return jnp.where(full, 1.0, 2.38 / (2 * dimension) ** 0.5) * (crowd[first] - crowd[second])

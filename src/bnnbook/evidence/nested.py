@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from blackjax.base import SamplingAlgorithm
 from blackjax.ns import nss
@@ -117,12 +118,12 @@ def _peel(
     sizes = (num_live, num_steps)
     start = target.compiled(("nested start", *sizes), lambda: sampler.init)
     advance = target.compiled(("nested", *sizes), lambda: _round(sampler))
-    state, dead, evaluations, stuck = start(points), [], 0, []
+    state, dead, evaluations, stuck = start(points), [], 0, 0
     for count in range(MAX_ROUNDS):
         state, batch = advance(jax.random.fold_in(rng_key, count), state)
         dead.append(np.ravel(batch.log_likelihood))
         evaluations += int(batch.num_evaluations)
-        stuck.append(float(batch.stuck))
+        stuck += int(batch.stuck)
         left = float(state.integrator.logZ_live - state.integrator.logZ)
         # Not below: a NaN ends the loop too, and is refused later.
         if not left > np.log(tolerance):
@@ -135,7 +136,8 @@ def _peel(
     batch_counts = num_live - np.arange(num_live // BATCHES)
     counts = np.tile(batch_counts, (len(log_likelihood) - num_live) // len(batch_counts))
     counts = np.concatenate([counts, np.arange(num_live, 0, -1)]).astype(float)
-    return Peeled(log_likelihood, counts, evaluations, float(np.mean(stuck)))
+    num_slices = num_steps * (len(log_likelihood) - num_live)
+    return Peeled(log_likelihood, counts, evaluations, stuck / num_slices)
 
 
 class Round(NamedTuple):
@@ -146,7 +148,7 @@ class Round(NamedTuple):
     num_evaluations: Any
     """Likelihoods evaluated."""
     stuck: Any
-    """The share of slices that found no new point."""
+    """The number of slices that found no new point."""
 
 
 def _round(sampler: SamplingAlgorithm) -> Callable[..., Any]:
@@ -157,11 +159,11 @@ def _round(sampler: SamplingAlgorithm) -> Callable[..., Any]:
         moves = info.update_info
         # The two ends of the first bracket are looked at before it grows.
         used = (moves.num_expansions + moves.num_shrink + 2).sum()
-        return state, Round(info.particles.loglikelihood, used, 1 - moves.is_accepted.mean())
+        return state, Round(info.particles.loglikelihood, used, jnp.sum(~moves.is_accepted))
 
     def advance(rng_key: jax.Array, state: Any) -> Any:
         state, rounds = jax.lax.scan(batch, state, jax.random.split(rng_key, BATCHES))
-        return state, Round(rounds[0], rounds[1].sum(), rounds[2].mean())
+        return state, Round(rounds[0], rounds[1].sum(), rounds[2].sum())
 
     return advance
 

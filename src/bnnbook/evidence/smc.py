@@ -6,7 +6,7 @@ r"""Tempered sequential Monte Carlo: a crowd of particles walks from the prior t
 and the evidence is the product of these ratios from t = 0 to 1 (Neal 2001; Del Moral, Doucet and
 Jasra 2006). At each stage the particles are weighed, resampled by weight, and moved by random-walk
 Metropolis. The next t is the one at which the weights are worth half of the particles, so the
-ladder makes itself. The stages are BlackJAX's. Independent crowds run side by side: as each crowd's
+ladder makes itself. The stages are BlackJAX's. Independent crowds run one after the other: as each crowd's
 estimate of p(D) is all but unbiased they are averaged on that scale, and their spread is the
 standard error. It fails where moves are too few for the dimension, or where a crowd is too small
 to keep every mode; then crowds differ, and the spread and its k̂ tell. Introduced in the chapter
@@ -69,7 +69,7 @@ def estimate(
     for_prior, for_crowds = jax.random.split(rng_key)
     first = prior.draw(for_prior, target, num_crowds * num_particles)
     crowds = first.points.reshape(num_crowds, num_particles, -1)
-    temper = target.compiled(("smc", steps), lambda: jax.vmap(tempering(target, steps)))
+    temper = target.compiled(("smc", steps), lambda: tempering(target, steps))
     # BlackJAX's resampling broadcasts over an axis that it adds.
     with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
         found = temper(jax.random.split(for_crowds, num_crowds), crowds)
@@ -86,9 +86,9 @@ def estimate(
 
 
 def tempering(target: Target, num_steps: int) -> Callable[..., Any]:
-    """One crowd's way from the prior to the posterior, for JAX to trace.
+    """The crowds' way from the prior to the posterior, one after the other, for JAX to trace.
 
-    From a key and particles to the log evidence, the temperature reached, and the stages.
+    From keys and particles to log evidences, the temperatures reached, and the stages.
     """
     metropolis = random_walk.build_additive_step()
 
@@ -119,11 +119,12 @@ def tempering(target: Target, num_steps: int) -> Callable[..., Any]:
         _, state, log_z, count = carry
         return (state.tempering_param < 1) & (count < MAX_STAGES) & jnp.isfinite(log_z)
 
-    def run(rng_key: jax.Array, particles: Any) -> Any:
+    def run(key_and_particles: Any) -> Any:
+        rng_key, particles = key_and_particles
         state = adaptive_tempered.init(particles)
         state = state._replace(tempering_param=jnp.zeros(()))
         start = (rng_key, state, jnp.zeros(()), 0)
         _, state, log_z, count = jax.lax.while_loop(unfinished, stage, start)
         return log_z, state.tempering_param, count
 
-    return run
+    return lambda rng_keys, crowds: jax.lax.map(run, (rng_keys, crowds))

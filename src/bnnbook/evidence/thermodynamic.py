@@ -88,7 +88,7 @@ def estimate(
     diagnostics = {
         "discretisation": float(abs(of_walker.mean() - coarse.mean())),
         "acceptance": float(rates.min()),
-        "pareto_k": pareto_k(np.log(of_walker.max() - of_walker + 1e-9 * np.ptp(of_walker))),
+        "pareto_k": pareto_k(np.log(of_walker.max() - of_walker + np.finfo(float).tiny)),
     }
     used = first.num_evaluations + num_walkers * (1 + num_rungs * steps)
     return Evidence(value, float(error), used, diagnostics=diagnostics)
@@ -135,5 +135,9 @@ def integrate(
     mean = above.mean(axis=1)
     slope = ((above - above.mean(axis=(1, 2), keepdims=True)) ** 2).mean(axis=1)
     step = np.diff(ladder[1:])[:, None]
-    pieces = step / 2 * (mean[1:] + mean[:-1]) - step**2 / 12 * (slope[1:] - slope[:-1])
-    return first + pieces.sum(axis=0)
+    correction = step**2 / 12 * np.diff(slope, axis=0)
+    # The mean rises with t, so no piece can be further from the trapezium than this.
+    most = step / 2 * np.diff(mean.mean(axis=1, keepdims=True), axis=0)
+    size = np.abs(correction.mean(axis=1, keepdims=True))
+    correction *= np.clip(most / np.maximum(size, np.finfo(float).tiny), 0, 1)
+    return first + (step / 2 * (mean[1:] + mean[:-1]) - correction).sum(axis=0)
