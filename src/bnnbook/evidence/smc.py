@@ -6,10 +6,10 @@ r"""Tempered sequential Monte Carlo: a crowd of particles walks from the prior t
 and the evidence is the product of these ratios from t = 0 to 1 (Neal 2001; Del Moral, Doucet and
 Jasra 2006). At each stage the particles are weighed, resampled by weight, and moved by random-walk
 Metropolis. The next t is the one at which the weights are worth half of the particles, so the
-ladder makes itself. The stages are BlackJAX's. Independent crowds run one after the other: as each crowd's
-estimate of p(D) is all but unbiased they are averaged on that scale, and their spread is the
-standard error. It fails where moves are too few for the dimension, or where a crowd is too small
-to keep every mode; then crowds differ, and the spread and its k̂ tell. Introduced in the chapter
+ladder makes itself. The stages are BlackJAX's. Independent crowds run one after the other: as each
+one's estimate of p(D) is all but unbiased they are averaged on that scale, and their spread is the
+standard error. It fails where moves are too few for the dimension, or where a crowd is too small to
+keep every mode; then crowds differ, and the spread and its k̂ tell. Introduced in the chapter
 "Model evidence".
 """
 
