@@ -158,14 +158,53 @@ def from_model(
     )
 
 
-def _unknown_sites(model: Model, args: Any, kwargs: Any) -> dict[str, Any]:
+def simulator(
+    model: Model,
+    model_args: Sequence[Any] = (),
+    model_kwargs: Mapping[str, Any] | None = None,
+    *,
+    outputs: Sequence[str] = ("y",),
+) -> Callable[[Any], tuple[Any, dict[str, Any]]]:
+    """Parameters from the prior, and data from the model with those parameters.
+
+    Args:
+        model: a NumPyro model.
+        model_args: its positional arguments, the data left out (None) so that they are drawn.
+        model_kwargs: its arguments by keyword.
+        outputs: the sites that are data.
+
+    Returns:
+        A JAX function from a key to the unbounded parameters, in the order of the target that
+        :func:`from_model` makes of the same model with data, and the data by site.
+
+    Raises:
+        ValueError: where the model has no such site, or does not draw it.
+    """
+    kwargs = dict(model_kwargs or {})
+    unknown = _unknown_sites(model, model_args, kwargs, outputs)
+    missing = [name for name in outputs if name not in unknown]
+    if missing:
+        raise checks.fail("outputs", f"sites that the model draws ({', '.join(unknown)})", missing)
+
+    def simulate(rng_key: Any) -> tuple[Any, dict[str, Any]]:
+        trace = _trace(model, model_args, kwargs, lambda site: None, rng_key)
+        parameters = {name: site for name, site in trace.items() if name not in outputs}
+        x, _ = ravel_pytree(_unbounded(parameters, {}))
+        return x, {name: trace[name]["value"] for name in outputs}
+
+    return simulate
+
+
+def _unknown_sites(
+    model: Model, args: Any, kwargs: Any, drawn: Sequence[str] = ()
+) -> dict[str, Any]:
     # Improper priors cannot be drawn from; values near zero can always be had.
     trace = _trace(model, args, kwargs, init_to_uniform())
     unknown = {name: site for name, site in trace.items() if _is_unknown(site)}
     if not unknown:
         raise checks.fail("model", "a model with at least one site that is not observed", [*trace])
     for name, site in unknown.items():
-        if site["fn"].support.is_discrete:
+        if site["fn"].support.is_discrete and name not in drawn:
             expected = f"a model whose unknowns are continuous (site {name!r})"
             raise checks.fail("model", expected, type(site["fn"]).__name__)
     return unknown
@@ -272,7 +311,7 @@ def _log_parts(
     filled = handlers.substitute(handlers.seed(model, jax.random.key(0)), substitute_fn=fill)
     # Off: a site outside its support should give −∞, and not an error.
     with numpyro.validation_enabled(False):
-        log_probs, _ = compute_log_probs(filled, *_in_force(args, kwargs), {})
+        log_probs, _ = compute_log_probs(filled, *in_force(args, kwargs), {})
     prior = sum(value for name, value in log_probs.items() if name in unbounded)
     rest = [value for name, value in log_probs.items() if name not in unbounded]
     return prior + sum(jacobians), sum(rest, start=jnp.zeros(()))
@@ -281,12 +320,12 @@ def _log_parts(
 def _trace(model: Model, args: Any, kwargs: Any, fill: Any, key: Any = None) -> Any:
     seeded = handlers.seed(model, jax.random.key(0) if key is None else key)
     filled = handlers.substitute(seeded, substitute_fn=fill)
-    args, kwargs = _in_force(args, kwargs)
+    args, kwargs = in_force(args, kwargs)
     return handlers.trace(filled).get_trace(*args, **kwargs)
 
 
-def _in_force(args: Any, kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
-    """Arrays in the precision in force."""
+def in_force(args: Any, kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
+    """A model's arguments with their arrays in the precision in force."""
 
     def convert(value: Any) -> Any:
         return jnp.asarray(value) if isinstance(value, np.ndarray) else value

@@ -6,7 +6,7 @@ does (Yao, Vehtari, Simpson and Gelman 2018). Chapter "Variational inference" in
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -106,6 +106,10 @@ class Approximation:
             sample_stats={"log_weight": log_weights.reshape(shape)},
             attrs={"method": self.method, "elbo": self.elbo, "dtype": self.dtype},
         )
+
+    def replaced(self, **changes: Any) -> "Approximation":
+        """A copy with some fields changed."""
+        return replace(self, **changes)
 
     def _named(self, x: Any) -> dict[str, Any]:
         if self.target.constrain is not None:
