@@ -147,15 +147,16 @@ def trajectory(self, rng_key, state):
     return x
 
 
+NORMAL = TARGETS[0].log_density
 MUTATIONS = {
-    "no Hastings ratio": MetropolisHastings(log_density(0), push),
+    "no Hastings ratio": MetropolisHastings(NORMAL, push),
     "Hastings ratio upside down": MetropolisHastings(
-        log_density(0), push, lambda new, old: log_push(old, new)
+        NORMAL, push, lambda new, old: log_push(old, new)
     ),
-    "weights without the proposal": MetropolisHastings(log_density(0), lambda key, _: wide(key)),
-    "MALA as if symmetric": UncorrectedMALA(log_density(0), 0.9),
-    "stale slice": StaleSlice(log_density(0), 1.0, max_steps=3),
-    "HMC without acceptance": UncorrectedHMC(log_density(0), 0.9),
+    "weights without the proposal": MetropolisHastings(NORMAL, lambda key, _: wide(key)),
+    "MALA as if symmetric": UncorrectedMALA(NORMAL, 0.9),
+    "stale slice": StaleSlice(NORMAL, 1.0, max_steps=3),
+    "HMC without acceptance": UncorrectedHMC(NORMAL, 0.9),
 }
 
 
@@ -170,7 +171,7 @@ def test_invariance_is_not_ergodicity():
 
 
 def test_langevin_dynamics_at_a_fixed_step_is_found():
-    nothing = SGLD(log_density(0), lambda x, row: 0.0, jnp.zeros((1, 1)), 1, step_size=0.25)
+    nothing = SGLD(NORMAL, lambda x, row: 0.0, jnp.zeros((1, 1)), 1, step_size=0.25)
     assert p_value(nothing, 0, 30) < ALPHA
 
 

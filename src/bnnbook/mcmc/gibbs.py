@@ -7,6 +7,7 @@ strongly correlated move slowly. Introduced in the chapter "Markov chain Monte C
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bnnbook import checks
-from bnnbook.mcmc.kernel import Info, LogDensity, State, carrying_data, evaluate, kernel
+from bnnbook.mcmc.kernel import Info, LogDensity, State, carrying_data, evaluate, kernel, known
 
 FloatArray = Array | np.ndarray
 Position = Mapping[str, Any]
@@ -80,27 +81,43 @@ def regression_conditionals(
     ``bnnbook.models.conjugate.conjugate_regression``, whose arguments these are.
 
     Returns:
-        The conditionals of the blocks ``coefficients`` and ``noise_variance``.
+        The conditionals of the blocks ``coefficients`` and ``noise_variance``. They carry the data,
+        so other data of the same size compile nothing anew.
 
     Raises:
-        ValueError: where shape or scale are not positive, or the data are not finite.
+        ValueError: where shape or scale are not positive, the data are not finite or not as many.
     """
-    X, y = checks.finite_array("X", X, ndim=2), checks.finite_array("y", y, ndim=1)
-    n, p = X.shape
-    root = np.linalg.cholesky(precision + X.T @ X)
-    fitted = np.linalg.solve(root @ root.T, precision @ mean + X.T @ y)
-    shape = checks.positive("shape", shape) + (n + p) / 2
+    for name, array in {"X": X, "y": y}.items():
+        if known(array):
+            checks.finite_array(name, array)
+    checks.same_length(X=X, y=y)
+    X, y, mean, precision = (jnp.asarray(array, float) for array in (X, y, mean, precision))
+    total = precision + X.T @ X
+    fitted = jnp.linalg.solve(total, precision @ mean + X.T @ y)
+    shape = checks.positive("shape", shape) + sum(X.shape) / 2
     scale = checks.positive("scale", scale)
+    return {
+        "coefficients": partial(_coefficients, fitted, jnp.linalg.cholesky(total)),
+        "noise_variance": partial(_noise_variance, X, y, mean, precision, shape, scale),
+    }
 
-    def coefficients(rng_key: jax.Array, position: Position) -> Any:
-        z = jax.random.normal(rng_key, (p,))
-        step = jax.scipy.linalg.solve_triangular(jnp.asarray(root), z, trans="T", lower=True)
-        return jnp.asarray(fitted) + jnp.sqrt(position["noise_variance"]) * step
 
-    def noise_variance(rng_key: jax.Array, position: Position) -> Any:
-        b = position["coefficients"]
-        residual, shift = y - jnp.asarray(X) @ b, b - jnp.asarray(mean)
-        square = residual @ residual + shift @ jnp.asarray(precision) @ shift
-        return (scale + square / 2) / jax.random.gamma(rng_key, shape)
+def _coefficients(mean: Any, root: Any, rng_key: jax.Array, position: Position) -> Any:
+    z = jax.random.normal(rng_key, mean.shape)
+    step = jax.scipy.linalg.solve_triangular(root, z, trans="T", lower=True)
+    return mean + jnp.sqrt(position["noise_variance"]) * step
 
-    return {"coefficients": coefficients, "noise_variance": noise_variance}
+
+def _noise_variance(
+    X: Any,
+    y: Any,
+    mean: Any,
+    precision: Any,
+    shape: Any,
+    scale: Any,
+    rng_key: jax.Array,
+    position: Position,
+) -> Any:
+    residual, shift = y - X @ position["coefficients"], position["coefficients"] - mean
+    square = residual @ residual + shift @ precision @ shift
+    return (scale + square / 2) / jax.random.gamma(rng_key, shape)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol, dataclass_transform, runtime_check
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
@@ -110,9 +111,11 @@ def kernel[C](cls: type[C]) -> type[C]:
 
 
 def carrying_data(value: Any) -> Any:
-    """A function as a pytree of the arguments that are bound to it; whatever else, as it is."""
+    """A function as a pytree of the numbers that are bound to it; whatever else, as it is."""
     if isinstance(value, functools.partial) and not isinstance(value, Partial):
-        return Partial(value.func, *value.args, **value.keywords)  # type: ignore[no-untyped-call]
+        bound = jax.tree.leaves((value.args, value.keywords))
+        if all(isinstance(leaf, Array | np.ndarray | np.number | float | int) for leaf in bound):
+            return Partial(value.func, *value.args, **value.keywords)  # type: ignore[no-untyped-call]
     if callable(value) and jax.tree_util.all_leaves([value]):
         return Partial(value)  # type: ignore[no-untyped-call]
     return value
@@ -126,7 +129,8 @@ def known(value: Any) -> bool:
 def check_positive(**values: Any) -> None:
     """Refuse settings, given by keyword, that are known and not positive and finite everywhere."""
     for name, value in values.items():
-        if known(value) and not (bool(jnp.all(jnp.isfinite(value))) and bool(jnp.all(value > 0))):
+        # By NumPy: inside a trace JAX's own functions make something unknown of what is known.
+        if known(value) and not (np.isfinite(value).all() and (np.asarray(value) > 0).all()):
             raise checks.fail(name, "positive and finite", value)
 
 

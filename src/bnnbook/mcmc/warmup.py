@@ -19,14 +19,15 @@ from bnnbook import checks
 from bnnbook.mcmc.kernel import Info, State, Vector, kernel, known
 
 FIRST_STEPS, FIRST_WINDOW, LAST_STEPS = 75, 25, 50
-"""Stan's phases: to find the target; the first window; to tune the step size one last time."""
+"""Stan's phases: to find the target; the first window; to tune the step size one last time. The
+last is a fifth of warm-up where that is more: a kernel of one proposal a step learns slowly."""
 SHRINKAGE, STRETCH, DECAY, DELAY = 0.05, 10.0, 0.75, 10.0
 """Hoffman and Gelman's γ, e^μ in units of the step size, κ and t₀."""
 
 
 def window_ends(num_warmup: int) -> list[int]:
     """The steps after which the scales are set anew; none in a warm-up too short to learn them."""
-    stop, size = num_warmup - LAST_STEPS, FIRST_WINDOW
+    stop, size = num_warmup - max(LAST_STEPS, num_warmup // 5), FIRST_WINDOW
     ends, end = [], FIRST_STEPS
     while end + size <= stop:
         end += size

@@ -1,0 +1,138 @@
+"""Draws and effective draws a second: our kernels beside NumPyro's NUTS, BlackJAX's, and others.
+
+    python benchmarks/samplers.py
+
+Every sampler gets the same target, starts, number of chains, warm-up and draws, in one process, one
+after the other. A rate is over the second call, when all is compiled, warm-up included; where a
+library compiles at every call, that is in its rate (`first` is the first call). The ratios are to
+NumPyro's NUTS on the same target: absolute times are of this machine at this hour. Effective draws
+are the least bulk ESS over coordinates; R̂ beside them tells where they mean nothing.
+"""
+
+import importlib.util
+import time
+import warnings
+from functools import partial
+
+import arviz as az
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bnnbook.mcmc.driver import sample
+from bnnbook.mcmc.hamiltonian import HMC
+from bnnbook.mcmc.langevin import MALA
+from bnnbook.mcmc.metropolis import RandomWalk
+from bnnbook.mcmc.slice import Slice
+from bnnbook.mcmc.warmup import Tuned
+from bnnbook.models import targets_2d
+
+CHAINS, WARMUP, DRAWS = 4, 1000, 2000
+
+
+def round_normal(x):
+    return -0.5 * (x**2).sum()
+
+
+def stretched_normal(scales, x):
+    return -0.5 * ((x / scales) ** 2).sum()
+
+
+TARGETS = {
+    "correlated normal, 2": (targets_2d.correlated_normal().log_density, 2),
+    "banana, 2": (targets_2d.banana().log_density, 2),
+    "round normal, 30": (round_normal, 30),
+    "scales 0.1 to 10, 30": (partial(stretched_normal, jnp.logspace(-1, 1, 30)), 30),
+}
+
+
+def ours(make, target, starts, key):
+    return sample(key, make(target), starts, DRAWS, WARMUP)["posterior"]["x"].values
+
+
+def numpyro_nuts(target, starts, key, keep):
+    from numpyro.infer import MCMC, NUTS
+
+    if "mcmc" not in keep:
+        kernel = NUTS(potential_fn=lambda x: -target(x))
+        settings = {"num_warmup": WARMUP, "num_samples": DRAWS, "num_chains": CHAINS}
+        keep["mcmc"] = MCMC(kernel, **settings, chain_method="vectorized", progress_bar=False)
+    keep["mcmc"].run(key, init_params=starts)
+    return np.asarray(keep["mcmc"].get_samples(group_by_chain=True))
+
+
+def blackjax_nuts(target, starts, key, keep):
+    import blackjax
+
+    def chain(key, start):
+        for_warmup, for_draws = jax.random.split(key)
+        warmup = blackjax.window_adaptation(blackjax.nuts, target)
+        (state, settings), _ = warmup.run(for_warmup, start, num_steps=WARMUP)
+        step = blackjax.nuts(target, **settings).step
+
+        def one(state, key):
+            state, _ = step(key, state)
+            return state, state.position
+
+        return jax.lax.scan(one, state, jax.random.split(for_draws, DRAWS))[1]
+
+    if "run" not in keep:
+        keep["run"] = jax.jit(jax.vmap(chain))
+    return np.asarray(keep["run"](jax.random.split(key, CHAINS), starts))
+
+
+def samplers(target):
+    def hmc(log_density):
+        return Tuned(HMC(log_density, 0.1, 8, jitter=0.3))
+
+    kernels = {
+        "random walk": lambda f: Tuned(RandomWalk(f, 0.5), 0.25),
+        "MALA": lambda f: Tuned(MALA(f, 0.3), 0.57),
+        "slice": lambda f: Slice(f, 2.0),
+        "HMC, 8 steps": hmc,
+    }
+    keep = {"numpyro": {}, "blackjax": {}}
+    found = {"NumPyro NUTS": partial(numpyro_nuts, target, keep=keep["numpyro"])}
+    found["BlackJAX NUTS"] = partial(blackjax_nuts, target, keep=keep["blackjax"])
+    return found | {f"ours: {name}": partial(ours, make, target) for name, make in kernels.items()}
+
+
+def measured(run, starts, key):
+    began = time.perf_counter()
+    run(starts=starts, key=key)
+    first = time.perf_counter() - began
+    began = time.perf_counter()
+    draws = run(starts=starts, key=jax.random.fold_in(key, 1))
+    seconds = time.perf_counter() - began
+    columns = [draws[..., i] for i in range(draws.shape[-1])]
+    ess = min(float(az.ess(column)) for column in columns)
+    rhat = max(float(az.rhat(column)) for column in columns)
+    return {"first": first, "draws": CHAINS * DRAWS / seconds, "ess": ess / seconds, "rhat": rhat}
+
+
+def main():
+    warnings.simplefilter("ignore")
+    for other in ("pymc", "nutpie"):
+        if importlib.util.find_spec(other) is None:
+            print(f"{other} is not installed: left out")
+        else:
+            print(f"{other} is installed, but no comparison with it is written yet: left out")
+    head = ("sampler", "first/s", "draws/s", "ESS/s", "R̂", "draws ratio", "ESS ratio")
+    for name, (target, dimension) in TARGETS.items():
+        print(f"\n{name} ({CHAINS} chains of {WARMUP} + {DRAWS})")
+        print("{:22}{:>9}{:>12}{:>12}{:>7}{:>13}{:>11}".format(*head))
+        starts = jax.random.normal(jax.random.key(0), (CHAINS, dimension))
+        base = None
+        for label, run in samplers(target).items():
+            row = measured(run, starts, jax.random.key(1))
+            base = base or row
+            numbers = [row["draws"] / base["draws"], row["ess"] / base["ess"]]
+            print(
+                f"{label:22}{row['first']:9.1f}{row['draws']:12.0f}{row['ess']:12.0f}"
+                f"{row['rhat']:7.3f}{numbers[0]:13.2f}{numbers[1]:11.2f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

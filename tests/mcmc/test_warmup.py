@@ -1,0 +1,94 @@
+"""Warm-up hits its target acceptance, learns scales, and changes nothing afterwards."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bnnbook.mcmc.driver import sample
+from bnnbook.mcmc.hamiltonian import HMC
+from bnnbook.mcmc.langevin import MALA
+from bnnbook.mcmc.metropolis import RandomWalk
+from bnnbook.mcmc.warmup import Moments, Tuned, add, scale_of, window_ends
+
+KEY = jax.random.key(5)
+COVARIANCE = np.array([[1.0, 4.5, 0.0], [4.5, 25.0, 0.0], [0.0, 0.0, 1e-4]])
+
+
+def log_normal(x):
+    return -0.5 * x @ jnp.asarray(np.linalg.inv(COVARIANCE), x.dtype) @ x
+
+
+@pytest.mark.parametrize(
+    ("num_warmup", "ends"),
+    [
+        (1000, [100, 150, 250, 800]),
+        (500, [100, 150, 400]),
+        (200, [100, 150]),
+        (150, [100]),
+        (149, []),
+        (0, []),
+    ],
+)
+def test_windows_double_until_the_last_phase(num_warmup, ends):
+    assert window_ends(num_warmup) == ends
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_running_moments_agree_with_numpy(x64, dense):
+    draws = np.random.default_rng(0).normal(size=(40, 3)) @ np.linalg.cholesky(COVARIANCE).T
+    moments = Moments(jnp.zeros((), int), jnp.zeros(3), jnp.zeros((3, 3) if dense else 3))
+    for draw in draws:
+        moments = add(moments, jnp.asarray(draw))
+    covariance = np.cov(draws.T) * 40 / 45 + 1e-3 * 5 / 45 * np.eye(3)
+    scale = np.asarray(scale_of(moments))
+    if dense:
+        np.testing.assert_allclose(scale @ scale.T, covariance, rtol=1e-10, atol=1e-12)
+    else:
+        np.testing.assert_allclose(scale**2, np.diag(covariance), rtol=1e-10)
+
+
+KERNELS = {"random walk": (RandomWalk, 0.3), "MALA": (MALA, 0.6), "HMC": (HMC, 0.85)}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("step_size", [1e-3, 10.0])
+def test_the_target_acceptance_is_met_from_any_first_step(x64, name, step_size):
+    cls, target = KERNELS[name]
+    kernel = Tuned(cls(log_normal, step_size), target, dense=True)
+    starts = np.random.default_rng(0).normal(size=(8, 3)) @ np.linalg.cholesky(COVARIANCE).T
+    tree = sample(KEY, kernel, starts, 1000, 1000)
+    stats = tree["sample_stats"]
+    accepted = stats["accept_prob"].values.mean(axis=1)
+    assert abs(accepted - target).max() < 0.25
+    assert abs(accepted.mean() - target) < 0.12
+    # Nothing is tuned once draws count, and each chain has tuned for itself.
+    steps = stats["step_size"].values
+    assert (steps == steps[:, :1]).all()
+    assert len(np.unique(steps)) == 8
+    assert tree.attrs["method"] == cls.__name__
+
+
+def test_dense_scales_make_directions_alike(x64):
+    """A long narrow target: with the right scales the best step size is near one."""
+    starts = np.random.default_rng(0).normal(size=(4, 3)) @ np.linalg.cholesky(COVARIANCE).T
+
+    def step_size(**settings):
+        kernel = Tuned(HMC(log_normal, 0.1, 5, jitter=0.3), **settings)
+        stats = sample(KEY, kernel, starts, 20, 1000)["sample_stats"]
+        return float(stats["step_size"].mean())
+
+    dense, diagonal = step_size(dense=True), step_size()
+    none = step_size(adapt_scale=False)
+    assert dense > 0.5
+    assert dense > 1.5 * diagonal > 3 * none
+
+
+def test_a_short_warm_up_tunes_the_step_alone(x64):
+    tree = sample(KEY, Tuned(HMC(log_normal, 1.0)), np.zeros((4, 3)), 300, 100)
+    assert 0.4 < float(tree["sample_stats"]["accept_prob"].mean()) < 0.99
+
+
+def test_a_target_acceptance_that_is_none_is_named():
+    with pytest.raises(ValueError, match="target_accept_prob must be strictly between 0 and 1"):
+        Tuned(HMC(log_normal), 1.0)
