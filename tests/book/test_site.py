@@ -34,6 +34,8 @@ QUERIES = {
     "medical test false positive": "bayes-theorem",
     "prior predictive check": "bayes-theorem",
     "credible interval or confidence interval": "bayes-theorem",
+    "Lindley's paradox Bayes factor": "model-evidence",
+    "bridge sampling harmonic mean": "model-evidence",
     "how to cite this book": "index",
     "normal distribution second argument standard deviation": "notation",
 }
