@@ -328,7 +328,10 @@ def in_force(args: Any, kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
     """A model's arguments with their arrays in the precision in force."""
 
     def convert(value: Any) -> Any:
-        return jnp.asarray(value) if isinstance(value, np.ndarray) else value
+        if not isinstance(value, np.ndarray):
+            return value
+        # JAX remembers the conversion of an array, and may answer in another context's precision.
+        return jnp.asarray(value, jax.dtypes.canonicalize_dtype(value.dtype))
 
     return [convert(value) for value in args], {k: convert(v) for k, v in kwargs.items()}
 

@@ -406,7 +406,11 @@ def _window(
         steps = first + jnp.arange(length)
         return jax.lax.scan(lambda c, i: _step(search, key, c, i, rate), carry, steps)
 
-    return jax.vmap(one)(keys, carries, rates)
+    if len(keys) > 1:
+        return jax.vmap(one)(keys, carries, rates)
+    # A stack of one costs some speed.
+    alone = one(*jax.tree.map(lambda leaf: leaf[0], (keys, carries, rates)))
+    return jax.tree.map(lambda leaf: leaf[None], alone)
 
 
 def _run(keys: Array, search: _Search, rule: _Rule, states: Params, flat: FlatTarget) -> _Run:

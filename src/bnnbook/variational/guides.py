@@ -84,8 +84,7 @@ def fit_guide(
     loss = Trace_ELBO(num_particles=num_draws)
     search = SVI(model, made, optax.adam(rate) if optimizer is None else optimizer, loss)
     key_run, key_check = jax.random.split(rng_key)
-    with jax.numpy_rank_promotion("allow"):
-        result = search.run(key_run, num_steps, *args, progress_bar=False, **kwargs)
+    result = _searched(search, key_run, num_steps, args, kwargs)
     trace = -np.asarray(result.losses, dtype=np.float64)
     _check(trace, result.params, guide)
     found = Approximation(
@@ -101,6 +100,20 @@ def fit_guide(
     value, error = mean_and_error(found.log_weights(key_check, num_check_draws))
     _warn(trace, guide)
     return found.replaced(elbo=value, elbo_error=error, seconds=time.perf_counter() - begin)
+
+
+def _searched(search: SVI, rng_key: Array, num_steps: int, args: Any, kwargs: Any) -> Any:
+    try:
+        with jax.numpy_rank_promotion("allow"):
+            # The progress bar, on by default, compiles for minutes.
+            return search.run(rng_key, num_steps, *args, progress_bar=False, **kwargs)
+    except RuntimeError as error:
+        if "initial parameters" not in str(error):
+            raise
+        raise FitError(
+            "the log density is not finite at step 0, where the search starts (the prior's "
+            "medians): look for data outside the support"
+        ) from error
 
 
 def _start(target: flat.FlatTarget) -> Any:
@@ -146,7 +159,11 @@ def _mean_field_draws(
 
 def _check(trace: np.ndarray, params: Mapping[str, Any], guide: str) -> None:
     bad = np.flatnonzero(~np.isfinite(trace))
-    broken = [name for name, value in params.items() if not np.isfinite(np.asarray(value)).all()]
+    broken = [
+        name
+        for name, value in params.items()  # a flow's are nested
+        if not all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(value))
+    ]
     if len(bad) or broken:
         step = int(bad[0]) if len(bad) else len(trace)
         named = f", when {', '.join(broken)} were not finite" if broken else ""
