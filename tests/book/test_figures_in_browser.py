@@ -15,6 +15,7 @@ from bnnbook.exact.beta_binomial import Beta
 from bnnbook.exact.conjugate_linear import NormalCoefficients
 from bnnbook.exact.normal_inverse_gamma import NormalInverseGamma
 from bnnbook.plotting import interactive
+from bnnbook.variational import divergences
 
 PAGE = """<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8">
 <title>t</title><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -30,12 +31,21 @@ PLANE = {
     "truth_noise_sd": 1, "x_low": -3, "x_high": 3, "y_low": -6, "y_high": 6, "seed": 1,
     "max_points": 300, "num_draws": 12,
 }  # fmt: skip
-BOTH = [("beta-updating", SETTINGS), ("regression-lines", PLANE)]
+BUMPS = {
+    "kind": "mixture", "name": "two bumps", "weights": [0.65, 0.35], "means": [-2.5, 2.5],
+    "sds": [0.5, 0.8],
+}  # fmt: skip
+CAUCHY = {"kind": "student", "name": "Cauchy", "dof": 1, "location": 0, "scale": 1}
+DRAG = {
+    "targets": [BUMPS, CAUCHY], "log_evidence": -3, "mean": 0, "sd": 1, "mean_low": -7,
+    "mean_high": 7, "sd_low": 0.1, "sd_high": 8,
+}  # fmt: skip
+KINDS = [("beta-updating", SETTINGS), ("regression-lines", PLANE), ("kl-drag", DRAG)]
 SHIFT = """() => new Promise((done) => { let sum = 0;
   new PerformanceObserver((list) => { for (const e of list.getEntries()) sum += e.value; })
     .observe({ type: "layout-shift", buffered: true });
   setTimeout(() => done(sum), 300); })"""
-SMALL = """() => [...document.querySelectorAll(".bnn-figure :is(button, input)")]
+SMALL = """() => [...document.querySelectorAll(".bnn-figure :is(button, input, select)")]
   .map((e) => [e.textContent || e.type, e.getBoundingClientRect()])
   .filter(([, box]) => box.width < 44 || box.height < 44).map(([name]) => name)"""
 AXE = node_tools.JS / "node_modules" / "axe-core" / "axe.min.js"
@@ -133,7 +143,7 @@ def test_play_runs_and_pauses(opened):
 
 
 @pytest.mark.parametrize("width", [320, 390, 1000])
-@pytest.mark.parametrize(("kind", "data"), BOTH)
+@pytest.mark.parametrize(("kind", "data"), KINDS)
 def test_nothing_moves_overflows_or_is_too_small_to_touch(opened, width, kind, data):
     page = opened(data, width, kind)
     assert page.evaluate(SHIFT) == 0
@@ -142,7 +152,7 @@ def test_nothing_moves_overflows_or_is_too_small_to_touch(opened, width, kind, d
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize(("kind", "data"), BOTH)
+@pytest.mark.parametrize(("kind", "data"), KINDS)
 def test_axe_finds_nothing(opened, theme, kind, data):
     page = opened(data, kind=kind, bypass_csp=True)
     page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
@@ -160,7 +170,7 @@ def test_a_failure_is_said_and_the_fallback_stays(opened):
     assert "That shows the same without it." in text
 
 
-@pytest.mark.parametrize(("kind", "data"), BOTH)
+@pytest.mark.parametrize(("kind", "data"), KINDS)
 def test_without_javascript_the_fallback_is_there(opened, kind, data):
     page = opened(data, kind=kind, java_script_enabled=False)
     assert "This figure needs JavaScript. That shows" in page.inner_text(".bnn-stage")
@@ -305,3 +315,151 @@ def test_the_picture_glides_only_where_motion_is_welcome(opened, motion):
       document.querySelector('[aria-label="+10 random points"]').click();
       setTimeout(() => done(seen.size), 800); })""")
     assert (frames == 1) == (motion == "reduce")
+
+
+def opened_drag(opened, **options):
+    return opened(DRAG, kind="kl-drag", **options)
+
+
+def places(page):
+    """Mean and standard deviation of q, as the sliders say them."""
+    return [
+        float(
+            page.get_by_role("slider", name=name).get_attribute("aria-valuetext").replace("−", "-")
+        )
+        for name in ("Mean", "Standard deviation")
+    ]
+
+
+def divergences_of(mean, sd):
+    """Both divergences of q from the two bumps, by the package."""
+    x = np.linspace(-40, 40, 16_001)
+    logs = -0.5 * ((x[:, None] - BUMPS["means"]) / BUMPS["sds"]) ** 2
+    log_p = np.log(np.exp(logs) @ (np.array(BUMPS["weights"]) / BUMPS["sds"]) + 1e-300)
+    far = np.logaddexp(logs[:, 0], logs[:, 1])  # where the density itself would underflow
+    log_p = np.where(log_p < -600, far, log_p)
+    log_q = -0.5 * ((x - mean) / sd) ** 2
+    return divergences.kl_grid(x, log_q, log_p), divergences.kl_grid(x, log_p, log_q)
+
+
+def shown(page):
+    return [float(text.replace("−", "-")) for text in readout(page)]
+
+
+def hold(page, shape, index=0):
+    """The middle of a handle, on the screen."""
+    box = page.locator(shape).nth(index).bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def drag(page, start, dx, dy=0):
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(start[0] + dx / 2, start[1] + dy / 2)
+    page.mouse.move(start[0] + dx, start[1] + dy)
+    page.mouse.up()
+
+
+def test_keys_change_q_and_all_numbers_with_it(opened):
+    page = opened_drag(opened)
+    for _ in range(30):
+        page.get_by_role("slider", name="Mean").press("ArrowRight")
+    mean, sd = places(page)
+    assert (mean, sd) == (1.5, 1.0)
+    from_q, from_p = divergences_of(mean, sd)
+    assert shown(page) == pytest.approx([from_q, from_p, -3 - from_q, -3], abs=6e-4)
+    # Mutation: the two divergences exchanged would be seen.
+    assert abs(from_q - from_p) > 0.1
+    said = page.get_by_role("status")
+    expect(said).to_contain_text("q has mean 1.50 and standard deviation 1.00.")
+    expect(said).to_contain_text(f"KL(q‖p), the average over q, is {from_q:.3f} nats")
+    page.get_by_role("slider", name="Standard deviation").press("Home")
+    assert places(page) == [1.5, 0.1]
+    page.get_by_role("button", name="Reset").press("Enter")
+    assert places(page) == [0.0, 1.0]
+
+
+def test_handles_follow_the_mouse(opened):
+    page = opened_drag(opened)
+    unit = (page.locator(".bnn-densities").bounding_box()["width"] - 44) / 14
+    drag(page, hold(page, ".bnn-densities circle.bnn-knob"), 2 * unit)
+    assert places(page) == pytest.approx([2, 1], abs=1.5 / unit)
+    drag(page, hold(page, ".bnn-densities rect.bnn-knob"), unit)
+    mean, sd = places(page)
+    assert (mean, sd) == pytest.approx((2, 2), abs=1.5 / unit)
+    assert shown(page)[0] == pytest.approx(divergences_of(mean, sd)[0], rel=0.02)
+    # Far outside: as far as the sliders go.
+    drag(page, hold(page, ".bnn-densities circle.bnn-knob"), 30 * unit)
+    assert places(page)[0] == 7
+    assert not re.search("NaN|Infinity", page.inner_html(".bnn-stage"))
+
+
+def test_a_map_moves_mean_and_scale_at_once(opened):
+    page = opened_drag(opened)
+    for index in (0, 1):
+        page.get_by_role("button", name="Reset").click()
+        start = hold(page, ".bnn-map .bnn-knob", index)
+        drag(page, start, -40, 30)
+        mean, sd = places(page)
+        assert mean < -0.5
+        assert sd < 0.8
+        assert hold(page, ".bnn-map .bnn-knob", index) == pytest.approx(
+            (start[0] - 40, start[1] + 30), abs=1.5
+        )
+
+
+def test_a_finger_drags_handles_and_taps_maps(opened):
+    page = opened_drag(opened, has_touch=True)
+    x, y = hold(page, ".bnn-densities circle.bnn-knob")
+    before = page.evaluate("scrollY")
+    touch = page.context.new_cdp_session(page)
+    for kind, points in (
+        ("touchStart", [(x, y)]), ("touchMove", [(x + 30, y)]), ("touchMove", [(x + 60, y + 90)]),
+        ("touchEnd", []),
+    ):  # fmt: skip
+        touch.send(
+            "Input.dispatchTouchEvent",
+            {"type": kind, "touchPoints": [{"x": a, "y": b} for a, b in points]},
+        )
+    unit = (page.locator(".bnn-densities").bounding_box()["width"] - 44) / 14
+    # Were the touch taken for scrolling, the last move would never arrive.
+    expect(page.locator(".bnn-value").first).to_have_text(f"{60 / unit:.2f}")
+    assert page.evaluate("scrollY") == before
+    page.locator(".bnn-map").first.tap(position={"x": 80, "y": 60})
+    assert places(page)[0] < 0
+
+
+def test_two_starts_go_down_to_two_minima_and_the_other_has_one(opened):
+    page = opened_drag(opened, reduced_motion="reduce")
+    ends = []
+    for side in ("Home", "End"):
+        page.get_by_role("slider", name="Mean").press(side)
+        page.get_by_role("button", name="Down to a minimum of KL(q‖p)").press("Enter")
+        ends.append((places(page), shown(page)[0]))
+        page.get_by_role("button", name="To the minimum of KL(p‖q)").click()
+        covering = places(page)
+        assert covering == pytest.approx([-0.75, 2.46], abs=0.006)
+    assert [end[0][0] for end in ends] == [-2.5, 2.5]
+    # On a bump, q leaves out the other: the divergence is that bump's −log weight, nearly.
+    assert [end[1] for end in ends] == pytest.approx(-np.log(BUMPS["weights"]), abs=1e-3)
+
+
+def test_what_is_infinite_is_said(opened):
+    page = opened_drag(opened)
+    page.get_by_label("Target p").select_option("Cauchy")
+    assert readout(page)[1] == "infinite"
+    expect(page.get_by_role("status")).to_contain_text("infinite because p has no variance")
+    page.get_by_role("button", name="To the minimum of KL(p‖q)").click()
+    expect(page.get_by_role("status")).to_contain_text("infinite for every normal q")
+    assert places(page) == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_q_walks_only_where_motion_is_welcome(opened, motion):
+    page = opened_drag(opened, reduced_motion=motion)
+    page.evaluate("""() => { window.seen = new Set();
+      new MutationObserver(() => seen.add(document.querySelector(".bnn-value").textContent))
+        .observe(document.querySelector(".bnn-value"), { childList: true }); }""")
+    page.get_by_role("button", name="To the minimum of KL(p‖q)").click()
+    expect(page.locator(".bnn-value").first).to_have_text("−0.75")
+    assert (page.evaluate("seen.size") > 2) == (motion == "no-preference")

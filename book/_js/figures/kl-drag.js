@@ -72,6 +72,10 @@ function draggable(node, area, move, begin = () => {}) {
     move(event.clientX - box.left, event.clientY - box.top);
   };
   node.addEventListener("pointermove", (event) => { if (event.pointerId === held) follow(event); });
+  // The style touch-action says the same, but browsers disagree on whether parts of an SVG heed it.
+  node.addEventListener("touchstart", (event) => {
+    if (event.target.closest(".bnn-handle")) event.preventDefault();
+  }, { passive: false });
   for (const name of ["pointerup", "pointercancel"]) {
     node.addEventListener(name, (event) => { if (event.pointerId === held) held = null; });
   }
