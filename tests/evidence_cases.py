@@ -152,3 +152,16 @@ def heavy_tailed() -> Case:
     density = lambda u: stats.cauchy.pdf(u) * stats.norm.pdf(y, u, 0.2)  # noqa: E731
     exact = np.log(integrate.quad(density, y - 3, y + 3, epsabs=1e-13)[0])
     return Case(target, float(exact))
+
+
+@functools.cache
+def not_a_number() -> Target:
+    """A likelihood that is NaN where no draw from the prior is, but where it leads walkers to."""
+    return Target(
+        lambda u: norm.logpdf(u[0]),
+        lambda u: jnp.where(u[0] > 6, jnp.nan, 100 * u[0]),
+        1,
+        ("u",),
+        np.zeros(1),
+        sample_prior=lambda key: jax.random.normal(key, (1,)),
+    )

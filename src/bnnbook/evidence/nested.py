@@ -93,7 +93,7 @@ def estimate(
     error = float(np.hypot(log_z.std(ddof=1), first.share_error))
     diagnostics = {
         "information": information,
-        "information_error": float(np.sqrt(information / num_live)),
+        "information_error": float(np.sqrt(max(information, 0.0) / num_live)),
         "num_dead": float(len(peeled.log_likelihood)),
         "stuck": peeled.stuck,
     }
@@ -132,6 +132,7 @@ def _peel(
         raise checks.fail("target", f"within reach of {MAX_ROUNDS} rounds", f"{left:.3g} left")
     alive = np.sort(np.asarray(state.particles.loglikelihood))
     log_likelihood = np.concatenate([*dead, alive])
+    target.check_estimate(log_likelihood.max())
     _check_plateaus(log_likelihood)
     batch_counts = num_live - np.arange(num_live // BATCHES)
     counts = np.tile(batch_counts, (len(log_likelihood) - num_live) // len(batch_counts))
@@ -180,9 +181,11 @@ def _weigh(rng_key: jax.Array, peeled: Peeled) -> tuple[Float[np.ndarray, " simu
     """Log evidences, one for each simulation of the shares of mass, and the information."""
     shape = (NUM_SIMULATIONS, len(peeled.num_live))
     losses = np.asarray(jax.random.exponential(rng_key, shape)) / peeled.num_live
-    after = -np.cumsum(losses, axis=1)
-    before = after + losses
-    log_weights = before + np.log(-np.expm1(-losses)) + peeled.log_likelihood
+    before = losses - np.cumsum(losses, axis=1)
+    log_shares = np.log(-np.expm1(-losses))
+    # The last point stands for all that is left.
+    log_shares[:, -1] = 0.0
+    log_weights = before + log_shares + peeled.log_likelihood
     log_z = logsumexp(log_weights, axis=1)
     share = np.exp(log_weights - log_z[:, None])
     information = (share * peeled.log_likelihood).sum(axis=1) - log_z

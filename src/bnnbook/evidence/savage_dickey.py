@@ -22,7 +22,7 @@ from scipy.special import logsumexp
 
 from bnnbook import checks
 from bnnbook.evidence import proposal
-from bnnbook.evidence.record import Evidence, effective_size, pareto_k, timed
+from bnnbook.evidence.record import Evidence, effective_size, tail_shape, timed
 from bnnbook.evidence.target import Target
 
 MIN_SAMPLES = 100
@@ -65,7 +65,7 @@ def estimate(
     density = float(logsumexp(log_weights) - np.log(log_weights.size))
     error = _error(np.exp(log_weights - density))
     diagnostics = {
-        "pareto_k": pareto_k(log_weights),
+        "pareto_k": tail_shape(log_weights),
         "log_bayes_factor": density - prior,
         "bayes_factor_error": error,
     }

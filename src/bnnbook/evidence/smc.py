@@ -27,7 +27,7 @@ from bnnbook import checks
 from bnnbook.evidence import prior
 from bnnbook.evidence.harmonic_mean import relative_error
 from bnnbook.evidence.moves import difference_moves
-from bnnbook.evidence.record import Evidence, pareto_k, timed
+from bnnbook.evidence.record import Evidence, tail_shape, timed
 from bnnbook.evidence.target import Target
 
 TARGET_ESS = 0.5
@@ -79,7 +79,7 @@ def estimate(
         expected = f"within reach of {MAX_STAGES} stages"
         raise checks.fail("target", expected, f"temperature {temperature.min():.3g}")
     error = float(np.hypot(relative_error(log_z), first.share_error))
-    diagnostics = {"stages": float(stages.mean()), "pareto_k": pareto_k(log_z)}
+    diagnostics = {"stages": float(stages.mean()), "pareto_k": tail_shape(log_z)}
     # A stage starts its moves by an evaluation, weighs their end, and looks for the next t.
     used = first.num_evaluations + num_particles * (steps + 3) * int(stages.sum())
     return Evidence(value, error, used, diagnostics=diagnostics)

@@ -104,8 +104,8 @@ class Target:
         largest = np.abs(slopes).max(axis=0, initial=0.0)
         if len(slopes) < self.dimension or not (largest > 0).all():
             return
-        directions = np.linalg.svd(slopes / largest)[2]
-        direction = directions[-1] / largest
+        direction = np.linalg.svd(slopes / largest)[2][-1]
+        direction = np.where(np.abs(direction) > 1e-10, direction / largest, 0.0)
         steps = np.outer([-1e6, -1e3, 1e3, 1e6], direction / np.abs(direction).max())
         along = self.evaluate(np.concatenate([start[None], start + steps]), nan=True).log_prior
         if np.allclose(along, along[0], rtol=1e-9, atol=1e-9):

@@ -59,7 +59,8 @@ def estimate(
 
     Returns:
         The record. ``diagnostics["discretisation"]`` is the change from a ladder of every second
-        rung, more than the error that the ladder leaves; it is no part of the standard error.
+        rung: where it is far above the standard error, of which it is no part, take more rungs.
+        (On a ladder of a few rungs it may be small by chance.)
         ``diagnostics["pareto_k"]`` is that of the low tail of the walkers' estimates, and
         ``diagnostics["acceptance"]`` the lowest rate of any rung.
 
@@ -82,6 +83,7 @@ def estimate(
         climbed = path(for_path, ladder[1:], first.points[:num_walkers])
     log_likelihood, rates = (np.asarray(part) for part in climbed)
     log_likelihood = np.concatenate([first.log_likelihood.reshape(1, kept, -1), log_likelihood])
+    target.check_estimate(log_likelihood.max())
     of_walker, coarse = (integrate(ladder[::n], log_likelihood[::n]) for n in (1, 2))
     value = target.check_estimate(of_walker.mean() + first.log_share)
     error = np.hypot(of_walker.std(ddof=1) / np.sqrt(num_walkers), first.share_error)
@@ -128,9 +130,10 @@ def integrate(
     ladder: Float[np.ndarray, " rung"], log_likelihood: Float[np.ndarray, "rung draw walker"]
 ) -> Float[np.ndarray, " walker"]:
     """The corrected rule for each walker; their average is the estimate."""
-    weights = np.exp(ladder[1] * log_likelihood[0])
     # Not by the rule: under the prior the mean log likelihood may be infinite, its power never is.
-    first = np.log(weights.mean()) + weights.mean(axis=0) / weights.mean() - 1
+    shift = ladder[1] * log_likelihood[0].max()
+    weights = np.exp(ladder[1] * log_likelihood[0] - shift)
+    first = shift + np.log(weights.mean()) + weights.mean(axis=0) / weights.mean() - 1
     above = log_likelihood[1:]
     mean = above.mean(axis=1)
     slope = ((above - above.mean(axis=(1, 2), keepdims=True)) ** 2).mean(axis=1)
