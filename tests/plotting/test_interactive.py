@@ -69,5 +69,5 @@ def test_texts_must_not_be_empty(name):
 
 
 def test_kind_must_be_known():
-    with pytest.raises(ValueError, match="kind must be one of 'beta-updating', .*, got 'gamma'"):
+    with pytest.raises(ValueError, match=r"kind must be one of 'beta-updating', .*, got 'gamma'"):
         interactive.figure("gamma", {}, **TEXTS)
