@@ -16,7 +16,7 @@ class Reference(NamedTuple):
     value: float
     """The value, in the units that the note states."""
     source: str
-    """A citation key of ``book/references.bib``, or ``exact: `` and how it was obtained."""
+    """A citation key of ``book/references.bib``, or ``exact: `` or ``measured: `` and how."""
     standard_error: float | None = None
     """The source's own error, where it states one."""
     note: str = ""
