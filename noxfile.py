@@ -25,6 +25,9 @@ ROOT = Path(__file__).parent
 LOCKS = {
     "requirements/build.txt": ["--group", "build"],
     "requirements/tests.txt": ["--group", "tests", "--constraint", "requirements/build.txt"],
+    "requirements/benchmarks.txt": [
+        *("--group", "benchmarks", "--constraint", "requirements/build.txt")
+    ],
     "binder/requirements.txt": ["--group", "binder", "--constraint", "requirements/build.txt"],
     "requirements/uv.txt": None,
 }
@@ -83,6 +86,15 @@ def lint_commands(session):
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+
+
+@nox.session
+def benchmarks(session):
+    """Time this package beside other libraries: nox -s benchmarks -- samplers. Not part of CI."""
+    install(session, "requirements/benchmarks.txt")
+    names = [argument for argument in session.posargs if not argument.startswith("-")]
+    for name in names or sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py")):
+        session.run("python", f"benchmarks/{name}.py", silent=False)
 
 
 @nox.session
