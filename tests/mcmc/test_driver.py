@@ -78,6 +78,10 @@ def test_evaluations_are_counted_and_only_they():
     assert evaluations(HMC(log_normal, num_steps=7)) == [0, 7]
     # Three coordinates, each at least two ends of a bracket and one draw from it.
     assert evaluations(Slice(log_normal))[0] >= 9
+    # Gibbs needs no density: what it costs is a draw for each block.
+    gibbs = Gibbs({"b": normal_block("b"), "a": normal_block("a")}, log_normal)
+    assert evaluations(gibbs) == [0, 0]
+    assert (sample(KEY, gibbs, STARTS, 20, 0)["sample_stats"]["num_conditional_draws"] == 2).all()
 
 
 def test_a_kernel_compiles_once_whatever_its_numbers():
@@ -182,7 +186,14 @@ def nan_outside(x):
     return -jnp.sqrt(x)
 
 
+def below(rng_key, position):
+    return -jax.random.exponential(rng_key)
+
+
 WALK = RandomWalk(log_normal)
+SGLD_OUT = SGLD(outside, lambda x, row: 0.0 * row.sum(), jnp.zeros(5), 2, step_size=1.0)
+GIBBS_OUT = Gibbs({"a": below}, lambda position: outside(position["a"]))
+GIBBS_NAN = Gibbs({"a": lambda rng_key, position: jnp.sqrt(below(rng_key, position))})
 
 
 @pytest.mark.parametrize(
@@ -208,6 +219,7 @@ WALK = RandomWalk(log_normal)
         (log_normal, np.zeros(2), (10, 0), "kernel must be an object with the functions init and"),
         (Tuned(Slice(log_normal)), np.zeros(2), (9, 9), "a kernel whose state has a step size"),
         (Gibbs({"a": normal_block("a")}), {"b": np.zeros(2)}, (9, 9), "of the blocks"),
+        (GIBBS_NAN, {"a": np.ones(2)}, (9, 0), "got nan from draw 0.*mend the conditionals"),
         (Slice(log_normal, np.ones(3)), np.zeros((2, 2)), (9, 0), "scale must be of shape"),
     ],
 )
@@ -223,6 +235,9 @@ def test_bad_input_is_named(kernel, starts, sizes, message):
         (Tuned(WALK), np.zeros(2), 0, "num_warmup is 0, so nothing was tuned"),
         (RandomWalk(log_normal, 1e4), np.zeros(2), 0, "hardly moved: make step_size smaller"),
         (RandomWalk(nan_outside), np.ones(2), 0, "of 100 steps diverged .a log density of NaN"),
+        (Slice(nan_outside), np.ones(2), 0, "of 100 steps diverged .a log density of NaN"),
+        (SGLD_OUT, np.ones(2), 0, "outside the support.*mend the conditionals.*in unbounded"),
+        (GIBBS_OUT, {"a": np.ones(2)}, 0, "of 200 steps were outside the support"),
     ],
 )
 def test_what_is_wrong_with_a_run_is_told_with_a_remedy(kernel, starts, num_warmup, message):

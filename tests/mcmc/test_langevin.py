@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bnnbook.mcmc.driver import sample
+from bnnbook.mcmc.driver import move, sample
 from bnnbook.mcmc.langevin import MALA, SGLD
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -80,6 +80,37 @@ def test_sgld_at_a_fixed_step_is_biased_in_proportion_to_the_step():
     assert slope == pytest.approx(1, abs=0.1)  # order one, and neither 1/2 nor 2
 
 
+def variance_of_falling_steps(num_steps, decay):
+    """The same recursion step by step, from the start at the posterior mean."""
+    gradient_variance = len(DATA) ** 2 * DATA.var() / 10
+    variance = 0.0
+    for h in STEPS[-1] * (1 + np.arange(num_steps) / 20) ** -decay:
+        variance = (1 - h / (2 * VARIANCE)) ** 2 * variance + h + h**2 * gradient_variance / 4
+    return variance
+
+
+@pytest.mark.parametrize("num_steps", [50, 1000])
+def test_with_steps_that_fall_the_bias_goes(num_steps):
+    mean = DATA.sum() / (len(DATA) + 1)
+    data = jnp.asarray(DATA)
+    kernel = SGLD(log_prior, log_likelihood, data, 10, STEPS[-1], decay=1.0, delay=20.0)
+    moved = move(jax.random.key(4), kernel, jnp.full(1500, mean), num_steps)
+    squares = (moved - mean) ** 2
+    error = squares.std() / np.sqrt(1500)
+    assert abs(squares.mean() - variance_of_falling_steps(num_steps, 1.0)) < 4.5 * error
+    # Mutation: steps that do not fall, whose bias stays that of the first.
+    assert abs(squares.mean() - variance_of_falling_steps(num_steps, 0.0)) > 4.5 * error
+    relative_bias = variance_of_falling_steps(1000, 1.0) / VARIANCE - 1
+    assert 0 < relative_bias < (variance_by_theory(STEPS[-1], 10) / VARIANCE - 1) / 10
+
+
+def test_weights_of_steps_that_fall_are_told():
+    kernel = SGLD(log_prior, log_likelihood, jnp.asarray(DATA), 10, 1e-3, decay=0.5, delay=10.0)
+    steps = sample(jax.random.key(0), kernel, jnp.zeros(2), 5, 30)["sample_stats"]["step_size"]
+    exact = 1e-3 / np.sqrt(1 + (30 + np.arange(5)) / 10)
+    np.testing.assert_allclose(steps, np.stack([exact, exact]), rtol=1e-12)
+
+
 def test_mala_has_no_such_bias():
     def log_density(mean):
         return log_prior(mean) + log_likelihood(mean, jnp.asarray(DATA))
@@ -102,6 +133,8 @@ def test_a_step_that_explodes_is_an_error_with_a_remedy():
     [
         ((DATA, 0), "batch_size must be a whole number of at least 1"),
         ((DATA, 10, -1.0), "step_size must be positive"),
+        ((DATA, 10, 1e-3, 1.5), "decay must be a probability"),
+        ((DATA, 10, 1e-3, 0.5, 0.0), "delay must be positive"),
         (({"x": DATA, "y": DATA[1:]}, 10), "must have the same length"),
     ],
 )

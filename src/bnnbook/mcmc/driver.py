@@ -59,7 +59,7 @@ def sample(
 
     Warns:
         SamplerWarning: where there is but one chain, steps diverged, a chain all but stood still,
-            or a kernel that adapts was given no warm-up.
+            a kernel that adapts was given no warm-up, or draws are outside the support.
     """
     if not isinstance(kernel, Kernel):
         raise checks.fail("kernel", "an object with the functions init and step", kernel)
@@ -210,7 +210,8 @@ def _check_finite(posterior: dict[str, np.ndarray]) -> None:
             chain, draw = np.argwhere(~np.isfinite(draws))[0][:2]
             raise ValueError(
                 f"draws of {name!r} must be finite, got {draws[chain, draw]} from draw {draw} of "
-                f"chain {chain} on: make step_size smaller, or rescale the parameters"
+                f"chain {chain} on: make step_size smaller, or rescale the parameters; of a Gibbs "
+                "sampler, mend the conditionals"
             )
 
 
@@ -220,6 +221,7 @@ def complaints(tree: xr.DataTree, *, adaptive: bool) -> list[str]:
     diverging = int(stats["diverging"].sum()) if "diverging" in stats else 0
     accepted = stats["accept_prob"].values.mean(axis=1) if "accept_prob" in stats else np.ones(1)
     total = attrs["num_chains"] * attrs["num_samples"]
+    outside = int((stats["log_density"] == -np.inf).sum()) if "log_density" in stats else 0
     found = []
     if attrs["num_chains"] == 1:
         found.append("initial_positions hold one chain, so R̂ has nothing to compare: take 4")
@@ -230,6 +232,12 @@ def complaints(tree: xr.DataTree, *, adaptive: bool) -> list[str]:
             f"{diverging} of {total} steps diverged (a log density of NaN or +∞, "
             "or a trajectory that left the target), so part of it is missed: make the step size "
             "smaller or target_accept_prob larger, or write the target in other parameters"
+        )
+    if outside:
+        found.append(
+            f"{outside} of {total} steps were outside the support, at a log density of -inf, where "
+            "no exact kernel is: mend the conditionals of a Gibbs sampler, or write the target in "
+            "unbounded parameters for a kernel that accepts all its proposals"
         )
     if accepted.min() < STUCK:
         found.append(

@@ -31,7 +31,8 @@ class Gibbs:
     """For each block's name, a function of a key and the position, a dictionary, that returns a
     new value of the block. Any update that leaves the block's conditional invariant will do."""
     log_density: LogDensity | None = None
-    """Log of the joint density, up to a constant, for the statistics only."""
+    """Log of the joint density, up to a constant, for the statistics only: it is not counted among
+    the evaluations, since no draw needs it."""
 
     def __post_init__(self) -> None:
         if not self.conditionals:
@@ -55,7 +56,8 @@ class Gibbs:
         keys = jax.random.split(rng_key, len(self.conditionals))
         for key, (name, draw) in zip(keys, self.conditionals.items(), strict=True):
             position[name] = jnp.asarray(draw(key, position), position[name].dtype)
-        return self._state(position), Info(jnp.ones(()), jnp.zeros((), bool))
+        info = Info(jnp.ones(()), jnp.zeros((), bool), num_conditional_draws=len(keys))
+        return self._state(position), info
 
     def _state(self, position: Position) -> State:
         value = None if self.log_density is None else evaluate(self.log_density, position)

@@ -54,6 +54,8 @@ class Info(NamedTuple):
     """Evaluations of the log density alone."""
     num_gradient_evaluations: Any = 0
     """Evaluations of the log density together with its gradient."""
+    num_conditional_draws: Any = None
+    """Draws from conditional distributions, of kernels that cost those and no density."""
     step_size: Any = None
     """The step size in force."""
     energy: Any = None

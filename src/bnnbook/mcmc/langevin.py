@@ -11,7 +11,7 @@ and Teh 2011). Introduced in the chapter "Hamiltonian Monte Carlo".
 from collections.abc import Callable
 from dataclasses import field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,7 @@ from bnnbook.mcmc.kernel import (
     check_positive,
     full_scale,
     kernel,
+    known,
     stretch,
     stretch_back,
 )
@@ -78,6 +79,17 @@ class MALA:
         return state, Info(accept_prob, bad, num_gradient_evaluations=1, step_size=state.step_size)
 
 
+class Counted(NamedTuple):
+    """Where a chain of SGLD is."""
+
+    position: Any
+    """The draw: a pytree of arrays."""
+    log_density: Any
+    """A minibatch's estimate of the log density, at the position before."""
+    count: Any
+    """Steps since the start."""
+
+
 @kernel
 class SGLD:
     r"""Stochastic-gradient Langevin dynamics: θ' = θ + h/2 ĝ(θ) + √h z, with no rejection.
@@ -87,6 +99,11 @@ class SGLD:
     posterior, with a bias in proportion to h: for a normal posterior of variance s² and gradients
     of variance V, the variance of the draws is s² (1 + h V/4) / (1 − h / (4 s²)). The statistic
     ``log_density`` is the minibatch's estimate, at the position before the step.
+
+    With steps that fall, h_t = h (1 + t / delay)^(−decay), the bias goes to zero with them, and the
+    chain moves ever more slowly. Averages over a run are then to be weighted by h_t, which is the
+    statistic ``step_size``; a decay of 1/3 makes their error fall fastest (Teh, Thiery and Vollmer
+    2016).
     """
 
     log_prior: LogDensity
@@ -99,18 +116,24 @@ class SGLD:
     """n, the number of rows a step."""
     step_size: Any = 1e-3
     """h, in squared units of the position: it is the ε² of MALA."""
+    decay: Any = 0.0
+    """How fast the step falls; 0: not at all, 1: as fast as it may, or the chain comes to rest."""
+    delay: Any = 100.0
+    """After so many steps, warm-up included, the fall begins to tell."""
 
     def __post_init__(self) -> None:
         checks.at_least("batch_size", self.batch_size, 1)
-        check_positive(step_size=self.step_size)
+        check_positive(step_size=self.step_size, delay=self.delay)
+        if known(self.decay):
+            checks.probability("decay", self.decay)
         checks.same_length(**{f"data[{i}]": a for i, a in enumerate(jax.tree.leaves(self.data))})
 
-    def init(self, position: Any) -> State:
+    def init(self, position: Any) -> Counted:
         """The state of a chain that starts at a position; here alone all data are looked at."""
         x, density, _ = as_vector(partial(self._log_density, rows=slice(None)), position)
-        return State(position, density(x))
+        return Counted(position, density(x), jnp.zeros((), int))
 
-    def step(self, rng_key: jax.Array, state: State) -> tuple[State, Info]:
+    def step(self, rng_key: jax.Array, state: Counted) -> tuple[Counted, Info]:
         """Drift along the gradient of a minibatch, add noise, stay with it."""
         for_rows, for_noise = jax.random.split(rng_key)
         num_rows = len(jax.tree.leaves(self.data)[0])
@@ -118,10 +141,10 @@ class SGLD:
         x, density, back = as_vector(partial(self._log_density, rows=rows), state.position)
         value, gradient = jax.value_and_grad(density)(x)
         noise = jax.random.normal(for_noise, x.shape, x.dtype)
-        h = jnp.asarray(self.step_size, x.dtype)
+        h = jnp.asarray(self.step_size * (1 + state.count / self.delay) ** -self.decay, x.dtype)
         new = x + h / 2 * gradient + jnp.sqrt(h) * noise
         info = Info(jnp.ones_like(value), broken(value), num_gradient_evaluations=1, step_size=h)
-        return State(back(new), value), info
+        return Counted(back(new), value, state.count + 1), info
 
     def _log_density(self, position: Any, rows: Any) -> Any:
         some = jax.tree.map(lambda column: column[rows], self.data)

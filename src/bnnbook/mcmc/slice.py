@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from bnnbook import checks
 from bnnbook.mcmc.kernel import (
@@ -39,6 +39,8 @@ class Found(NamedTuple):
     """The log density there, up to a constant."""
     num_evaluations: Int[Array, ""]
     """How often the log density was computed on the way."""
+    broken: Bool[Array, ""]
+    """Whether it was NaN or +∞ somewhere in the bracket; NaN counts as outside the slice."""
 
 
 @kernel
@@ -79,13 +81,16 @@ class Slice:
                 widths[i],
                 self.max_steps,
             )
-            return (x.at[i].set(found.value), found.log_density), found.num_evaluations
+            return (x.at[i].set(found.value), found.log_density), (
+                found.num_evaluations,
+                found.broken,
+            )
 
         keys = jax.random.split(rng_key, len(x))
         carry = (x, state.log_density)
-        (x, log_density), counts = jax.lax.scan(update, carry, (jnp.arange(len(x)), keys))
-        one, bad = jnp.ones_like(log_density), broken(log_density)
-        return State(back(x), log_density), Info(one, bad, num_density_evaluations=counts.sum())
+        (x, log_density), (counts, bad) = jax.lax.scan(update, carry, (jnp.arange(len(x)), keys))
+        info = Info(jnp.ones_like(log_density), bad.any(), num_density_evaluations=counts.sum())
+        return State(back(x), log_density), info
 
 
 def draw_from_slice(
@@ -136,7 +141,9 @@ def _shrink(rng_key: jax.Array, curve: Curve, level: Any, x: Any, left: Any, rig
         rng_key, key = jax.random.split(rng_key)
         value = left + (right - left) * jax.random.uniform(key, dtype=x.dtype)
         left, right = jnp.where(value < x, value, left), jnp.where(value < x, right, value)
-        return rng_key, left, right, Found(value, curve(value), found.num_evaluations + 1)
+        height, count = curve(value), found.num_evaluations + 1
+        return rng_key, left, right, Found(value, height, count, found.broken | broken(height))
 
-    nothing = Found(jnp.full_like(x, jnp.inf), jnp.full_like(level, -jnp.inf), jnp.zeros((), int))
+    no_height, no_draws = jnp.full_like(level, -jnp.inf), jnp.zeros((), int)
+    nothing = Found(jnp.full_like(x, jnp.inf), no_height, no_draws, jnp.zeros((), bool))
     return jax.lax.while_loop(missed, draw, (rng_key, left, right, nothing))[-1]
