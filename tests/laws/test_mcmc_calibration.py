@@ -44,10 +44,13 @@ def log_joint(y, theta, jacobian=1.0):
 
 def simulate(rng_key):
     """Mean, log σ² and the log of their joint density with the data; the data."""
-    for_mean, for_variance, for_data = jax.random.split(rng_key, 3)
-    sd = jnp.sqrt(PRIOR["scale"] / jax.random.gamma(for_variance, PRIOR["shape"]))
-    theta = jnp.array([sd * jax.random.normal(for_mean), 2 * jnp.log(sd)])
-    y = theta[0] + sd * jax.random.normal(for_data, (NUM_DATA,))
+    for_noise, for_variance = jax.random.split(rng_key)
+    # A gamma variable of shape 3, whose own generator compiles for long.
+    gamma = jax.random.exponential(for_variance, (3,)).sum()
+    sd = jnp.sqrt(PRIOR["scale"] / gamma)
+    z = jax.random.normal(for_noise, (1 + NUM_DATA,))
+    theta = jnp.array([sd * z[0], 2 * jnp.log(sd)])
+    y = theta[0] + sd * z[1:]
     return with_density(y, theta), y
 
 
