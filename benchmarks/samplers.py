@@ -1,17 +1,22 @@
-"""Draws and effective draws a second: our kernels beside NumPyro's NUTS, BlackJAX's, and others.
+"""Draws and effective draws a second: our kernels beside NUTS by NumPyro, BlackJAX, PyMC, nutpie.
 
-    python benchmarks/samplers.py
+    nox -s benchmarks -- samplers
 
-Every sampler gets the same target, starts, number of chains, warm-up and draws, in one process, one
-after the other. A rate is over the second call, when all is compiled, warm-up included, in seconds
-of the processor, which other work on the machine does not stretch; `first` is the first call's.
-NumPyro's sampler compiles at every call as it is usually called: it is there as called, and once
-more compiled as a whole. The ratios are to the latter on the same target: rates are of this machine
-at this hour. Effective draws are the least bulk ESS over coordinates; R̂ beside them tells where
-they mean nothing.
+Every sampler, in float64, gets the same target, starts, number of chains, warm-up and draws, in one
+process, one after the other. A rate is over the second call, when all is compiled, warm-up
+included, in seconds of the processor, which other work on the machine does not stretch; `first` is
+the first call's. NumPyro's sampler compiles at every call as it is usually called: it is there as
+called, and once more compiled as a whole. The ratios are to the latter on the same target: rates
+are of this machine at this hour. Effective draws are the least bulk ESS over coordinates; R̂ beside
+them tells where they mean nothing.
+
+PyMC and nutpie, which are not installed everywhere, run on one core, PyMC as it is called, with its
+compilation each time, nutpie from a compiled model and from starts of its own choosing. That their
+target is the same is looked at before they run.
 """
 
 import importlib.util
+import logging
 import time
 import warnings
 from functools import partial
@@ -40,11 +45,28 @@ def stretched_normal(scales, x):
     return -0.5 * ((x / scales) ** 2).sum()
 
 
+def pytensor_correlated(x):
+    return -0.5 * (x[0] ** 2 - 1.8 * x[0] * x[1] + x[1] ** 2) / 0.19
+
+
+def pytensor_banana(x):
+    return -0.5 * x[0] ** 2 - 2 * (x[1] - (x[0] ** 2 - 1)) ** 2
+
+
+SCALES = np.logspace(-1, 1, 30)
 TARGETS = {
-    "correlated normal, 2": (targets_2d.correlated_normal().log_density, 2),
-    "banana, 2": (targets_2d.banana().log_density, 2),
-    "round normal, 30": (round_normal, 30),
-    "scales 0.1 to 10, 30": (partial(stretched_normal, jnp.logspace(-1, 1, 30)), 30),
+    "correlated normal, 2": (
+        targets_2d.correlated_normal(0.9).log_density,
+        2,
+        pytensor_correlated,
+    ),
+    "banana, 2": (targets_2d.banana().log_density, 2, pytensor_banana),
+    "round normal, 30": (round_normal, 30, round_normal),
+    "scales 0.1 to 10, 30": (
+        partial(stretched_normal, SCALES),
+        30,
+        partial(stretched_normal, SCALES),
+    ),
 }
 
 
@@ -87,7 +109,58 @@ def blackjax_nuts(target, starts, key, keep):
     return np.asarray(keep["run"](jax.random.split(key, CHAINS), starts))
 
 
-def samplers(target):
+def pymc_model(target, dimension, formula):
+    """The target once more, in PyTensor, after a look that it is the same up to a constant."""
+    import pymc
+
+    with pymc.Model() as model:
+        x = pymc.Flat("x", shape=dimension)
+        pymc.Potential("target", formula(x))
+    log_density = model.compile_logp()
+    points = np.random.default_rng(0).normal(size=(5, dimension))
+    constants = [float(target(jnp.asarray(p))) - float(log_density({"x": p})) for p in points]
+    np.testing.assert_allclose(constants, constants[0], atol=1e-8)
+    return model
+
+
+def pymc_nuts(model, starts, key):
+    import pymc
+
+    with model:
+        tree = pymc.sample(
+            DRAWS,
+            tune=WARMUP,
+            chains=CHAINS,
+            cores=1,
+            initvals=[{"x": np.asarray(start)} for start in starts],
+            init="adapt_diag",
+            random_seed=seed_of(key),
+            progressbar=False,
+            compute_convergence_checks=False,
+            nuts_sampler="pymc",
+        )
+    return tree["posterior"]["x"].values
+
+
+def nutpie_nuts(model, starts, key, keep):
+    import nutpie
+
+    if "run" not in keep:
+        keep["run"] = nutpie.compile_pymc_model(model)
+    sizes = {"draws": DRAWS, "tune": WARMUP, "chains": CHAINS, "cores": 1}
+    tree = nutpie.sample(keep["run"], **sizes, seed=seed_of(key), progress_bar=False)
+    return tree["posterior"]["x"].values
+
+
+def seed_of(key):
+    return int(jax.random.randint(key, (), 0, 2**31 - 1))
+
+
+def installed():
+    return [name for name in ("pymc", "nutpie") if importlib.util.find_spec(name)]
+
+
+def samplers(target, dimension, formula):
     def hmc(log_density):
         return Tuned(HMC(log_density, 0.1, 8, jitter=0.3))
 
@@ -102,6 +175,12 @@ def samplers(target):
         "NumPyro NUTS, called": partial(numpyro_nuts, target, keep={}, whole=False),
         "BlackJAX NUTS": partial(blackjax_nuts, target, keep={}),
     }
+    others = installed()
+    if "pymc" in others:
+        model = pymc_model(target, dimension, formula)
+        found["PyMC NUTS, called"] = partial(pymc_nuts, model)
+        if "nutpie" in others:
+            found["nutpie NUTS"] = partial(nutpie_nuts, model, keep={})
     return found | {f"ours: {name}": partial(ours, make, target) for name, make in kernels.items()}
 
 
@@ -120,18 +199,17 @@ def measured(run, starts, key):
 
 def main():
     warnings.simplefilter("ignore")
-    for other in ("pymc", "nutpie"):
-        if importlib.util.find_spec(other) is None:
-            print(f"{other} is not installed: left out")
-        else:
-            print(f"{other} is installed, but no comparison with it is written yet: left out")
+    logging.disable(logging.WARNING)  # PyMC tells of every run
+    jax.config.update("jax_enable_x64", True)
+    for other in sorted({"pymc", "nutpie"} - {*installed()}):
+        print(f"{other} is not installed: left out")
     head = ("sampler", "first/s", "draws/s", "ESS/s", "R̂", "draws ratio", "ESS ratio")
-    for name, (target, dimension) in TARGETS.items():
+    for name, (target, dimension, formula) in TARGETS.items():
         print(f"\n{name} ({CHAINS} chains of {WARMUP} + {DRAWS})")
         print("{:22}{:>9}{:>12}{:>12}{:>7}{:>13}{:>11}".format(*head))
         starts = jax.random.normal(jax.random.key(0), (CHAINS, dimension))
         base = None
-        for label, run in samplers(target).items():
+        for label, run in samplers(target, dimension, formula).items():
             row = measured(run, starts, jax.random.key(1))
             base = base or row
             numbers = [row["draws"] / base["draws"], row["ess"] / base["ess"]]
