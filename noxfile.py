@@ -45,8 +45,8 @@ def install(session, lock):
     if not list(Path(session.virtualenv.location).rglob("uv/__init__.py")):
         session.install("--require-hashes", "-r", "requirements/uv.txt", silent=True)
     uv = ["python", "-m", "uv", "pip"]
-    session.run(*uv, "sync", "--quiet", "--require-hashes", lock)
-    session.run(*uv, "install", "--quiet", "--no-deps", "--no-build-isolation", "-e", ".")
+    session.run_install(*uv, "sync", "--quiet", "--require-hashes", lock)
+    session.run_install(*uv, "install", "--quiet", "--no-deps", "--no-build-isolation", "-e", ".")
     stamp.write_text(wanted)
 
 
