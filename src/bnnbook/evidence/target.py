@@ -16,16 +16,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro
 import numpyro.distributions as dist
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from numpyro import handlers
 from numpyro.infer import init_to_median, init_to_uniform
-from numpyro.infer.util import compute_log_probs
 
 from bnnbook import checks
+from bnnbook.models import sites
 
 BLOCK = 256
 """Points evaluated at once. Every call is padded to whole blocks, so nothing compiles twice."""
@@ -282,17 +280,17 @@ def from_model(
         ValueError: where a prior is improper, or a site discrete or fixed, or nothing is unknown.
     """
     with jax.enable_x64(True):
-        args = [_double(value) for value in model_args]
-        kwargs = {name: _double(value) for name, value in (model_kwargs or {}).items()}
+        args, kwargs = sites.in_force(model_args, model_kwargs or {})
         initial = _initial(model, args, kwargs, start)
         flat, unravel = ravel_pytree(initial)
 
     def parts(x: Any) -> tuple[Any, Any]:
-        return _log_parts(model, args, kwargs, unravel(x))
+        return sites.log_parts(model, args, kwargs, unravel(x))
 
     @jax.jit
     def to_flat(values: Any) -> Any:
-        return ravel_pytree(_unbounded(_trace(model, args, kwargs, values), initial))[0]
+        trace = sites.run(model, args, kwargs, _given(values))
+        return ravel_pytree(sites.unbounded_values(trace))[0]
 
     def flatten(posterior: Mapping[str, Any]) -> Float[np.ndarray, "..."]:
         with jax.enable_x64(True):
@@ -302,9 +300,8 @@ def from_model(
     @jax.jit
     def to_named(x: Any) -> Any:
         # Sites with bounds are filled in by their transforms, which know the values above them.
-        fill, _ = _filler(unravel(x))
-        trace = _trace(model, args, kwargs, fill=fill)
-        return {name: site["value"] for name, site in trace.items() if _is_answer(site)}
+        trace = sites.run(model, args, kwargs, sites.filler(unravel(x)))
+        return {name: site["value"] for name, site in trace.items() if sites.is_answer(site)}
 
     def unflatten(draws: Float[np.ndarray, "..."]) -> dict[str, np.ndarray]:
         with jax.enable_x64(True):
@@ -312,14 +309,14 @@ def from_model(
             return {name: np.asarray(value) for name, value in named.items()}
 
     def sample_prior(rng_key: jax.Array) -> Any:
-        trace = handlers.trace(handlers.seed(model, rng_key)).get_trace(*args, **kwargs)
-        return ravel_pytree(_unbounded(trace, initial))[0]
+        trace = sites.run(model, args, kwargs, lambda site: None, rng_key)
+        return ravel_pytree(sites.unbounded_values(trace))[0]
 
     return Target(
         log_prior=lambda x: parts(x)[0],
         log_likelihood=lambda x: parts(x)[1],
         dimension=len(flat),
-        names=_names(initial),
+        names=sites.names(initial),
         start=np.asarray(flat),
         flatten=flatten,
         unflatten=unflatten,
@@ -327,87 +324,32 @@ def from_model(
     )
 
 
-def _double(value: Any) -> Any:
-    return jnp.asarray(value) if isinstance(value, np.ndarray) else value
-
-
-def _trace(model: Any, args: Any, kwargs: Any, values: Any = None, fill: Any = None) -> Any:
-    seeded = handlers.seed(model, jax.random.key(0))
-    filled = handlers.substitute(seeded, data=values, substitute_fn=fill)
-    return handlers.trace(filled).get_trace(*args, **kwargs)
-
-
 def _initial(model: Any, args: Any, kwargs: Any, start: Any) -> dict[str, Any]:
     """Unbounded values of the unknown sites, after a look at their priors."""
     # Improper priors cannot be drawn from; values near zero can always be had.
-    trace = _trace(model, args, kwargs, fill=init_to_uniform())
-    unknown = {k: site for k, site in trace.items() if _is_unknown(site)}
+    trace = sites.run(model, args, kwargs, init_to_uniform())
+    unknown = {k: site for k, site in trace.items() if sites.is_unknown(site)}
     if not unknown:
         raise checks.fail("model", "a model with at least one site that is not observed", [*trace])
     for name, site in unknown.items():
         _check_prior(name, site["fn"])
     if start is not None:
         values = {name: jnp.asarray(value, float) for name, value in start.items()}
-        return _unbounded(_trace(model, args, kwargs, values), unknown)
+        return sites.unbounded_values(sites.run(model, args, kwargs, _given(values)))
     # NumPyro draws the few in one stack, and multivariate normals then broadcast over it.
     with jax.numpy_rank_promotion("allow"):
-        medians = _trace(model, args, kwargs, fill=init_to_median(num_samples=15))
-    return _unbounded(medians, unknown)
+        medians = sites.run(model, args, kwargs, init_to_median(num_samples=15))
+    return sites.unbounded_values(medians)
 
 
-def _is_unknown(site: Mapping[str, Any]) -> bool:
-    return site["type"] == "sample" and not site["is_observed"]
-
-
-def _is_answer(site: Mapping[str, Any]) -> bool:
-    return _is_unknown(site) or site["type"] == "deterministic"
+def _given(values: Mapping[str, Any]) -> Callable[[Any], Any]:
+    return lambda site: values.get(site["name"])
 
 
 def _check_prior(name: str, prior: Any) -> None:
-    while isinstance(prior, (dist.ExpandedDistribution, dist.Independent, dist.MaskedDistribution)):
-        prior = prior.base_dist
+    prior = sites.base(prior)
     if isinstance(prior, dist.ImproperUniform):
         raise _improper(name)
     if prior.support.is_discrete or isinstance(prior, dist.Delta):
         expected = f"a model whose unknowns are continuous (site {name!r})"
         raise checks.fail("model", expected, type(prior).__name__)
-
-
-def _unbounded(trace: Mapping[str, Any], names: Any) -> dict[str, Any]:
-    def inverse(site: Mapping[str, Any]) -> Any:
-        return dist.biject_to(site["fn"].support).inv(site["value"])
-
-    return {name: inverse(trace[name]) for name in names}
-
-
-def _filler(unbounded: Any) -> tuple[Callable[[Any], Any], list[Any]]:
-    """Fills sites with the values of unbounded ones, and a list that collects the Jacobians."""
-    jacobians: list[Any] = []
-
-    def fill(site: Any) -> Any:
-        if site["name"] not in unbounded:
-            return None
-        transform = dist.biject_to(site["fn"].support)
-        value = transform(unbounded[site["name"]])
-        log_det = transform.log_abs_det_jacobian(unbounded[site["name"]], value)
-        jacobians.append(jnp.sum(log_det))
-        return value
-
-    return fill, jacobians
-
-
-def _log_parts(model: Any, args: Any, kwargs: Any, unbounded: Any) -> tuple[Any, Any]:
-    fill, jacobians = _filler(unbounded)
-    filled = handlers.substitute(handlers.seed(model, jax.random.key(0)), substitute_fn=fill)
-    # Off: a site outside its support should give −∞, and not an error.
-    with numpyro.validation_enabled(False):
-        log_probs, _ = compute_log_probs(filled, args, kwargs, {})
-    prior = sum(value for name, value in log_probs.items() if name in unbounded)
-    rest = [value for name, value in log_probs.items() if name not in unbounded]
-    return prior + sum(jacobians), sum(rest, start=jnp.zeros(()))
-
-
-def _names(initial: Mapping[str, Any]) -> tuple[str, ...]:
-    # In the order in which ravel_pytree lays a dictionary out.
-    indices = [(k, index) for k in sorted(initial) for index in np.ndindex(jnp.shape(initial[k]))]
-    return tuple(k + (f"[{', '.join(map(str, index))}]" if index else "") for k, index in indices)

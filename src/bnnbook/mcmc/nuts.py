@@ -18,6 +18,7 @@ from numpyro.infer import MCMC, NUTS
 
 from bnnbook import checks
 from bnnbook.datatree import from_draws
+from bnnbook.models.sites import in_force
 
 Model = Callable[..., Any]
 
@@ -119,8 +120,7 @@ def sample(
             adapt_mass_matrix=adapt_mass_matrix,
         )
     )
-    args = [_in_force(value) for value in model_args]
-    kwargs = {name: _in_force(value) for name, value in (model_kwargs or {}).items()}
+    args, kwargs = in_force(model_args, model_kwargs or {})
     observed = _observed(model, args, kwargs)
     tree = _tree(_run(rng_key, model, args, kwargs, settings), observed, settings)
     _warn(tree, settings)
@@ -153,12 +153,11 @@ def compiled(
 
     @jax.jit
     def draw(rng_key: jax.Array, args: Sequence[Any]) -> tuple[Any, Any]:
-        kwargs = {name: _in_force(value) for name, value in given.items()}
+        _, kwargs = in_force((), given)
         return _run(rng_key, model, args, kwargs, settings)
 
     def run(rng_key: jax.Array, model_args: Sequence[Any] = ()) -> xr.DataTree:
-        args = [_in_force(value) for value in model_args]
-        kwargs = {name: _in_force(value) for name, value in given.items()}
+        args, kwargs = in_force(model_args, given)
         observed = _observed(model, args, kwargs)
         draws = draw(rng_key, args)
         # Inside a compiled function NumPyro cannot complain of a start that is not finite.
@@ -191,11 +190,6 @@ def _tree(
         observed_data=dict(observed) or None,
         attrs={"method": "NUTS", "dtype": _precision(), **_plain(settings)},
     )
-
-
-def _in_force(value: Any) -> Any:
-    """Arrays in the precision in force: traces of float64 data do not fit float32 parameters."""
-    return jax.numpy.asarray(value) if isinstance(value, np.ndarray) else value
 
 
 def _observed(

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from numpyro.infer import init_to_uniform
 from numpyro.infer.util import initialize_model
 
 from bnnbook import checks
+from bnnbook.models.sites import in_force
 
 
 class Unbounded(NamedTuple):
@@ -46,15 +46,10 @@ def posterior(
         num_chains: how many starts.
     """
     num_chains = checks.at_least("num_chains", num_chains, 1)
-    args = tuple(_in_force(value) for value in model_args)
-    kwargs = {name: _in_force(value) for name, value in (model_kwargs or {}).items()}
+    args, kwargs = in_force(model_args, model_kwargs or {})
     keys = jax.random.split(rng_key, num_chains)
     of_model = {"model_args": args, "model_kwargs": kwargs, "init_strategy": init_to_uniform()}
     info = [initialize_model(key, model, **of_model) for key in keys]
     starts = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[i.param_info.z for i in info])
     potential, constrain = info[0].potential_fn, info[0].postprocess_fn
     return Unbounded(lambda u: -potential(u), constrain, starts)
-
-
-def _in_force(value: Any) -> Any:
-    return jnp.asarray(value) if isinstance(value, np.ndarray) else value

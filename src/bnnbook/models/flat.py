@@ -20,14 +20,13 @@ import numpyro
 import numpyro.distributions as dist
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
-from numpyro import handlers
 from numpyro.distributions.transforms import Transform
 from numpyro.infer import init_to_uniform
-from numpyro.infer.util import compute_log_probs
 
 from bnnbook import checks
+from bnnbook.models import sites
+from bnnbook.models.sites import Model
 
-Model = Callable[..., Any]
 Vector = Float[Array | np.ndarray, " dimension"]
 NUM_SCOUTS = 200
 """Draws from the prior that tell its spread."""
@@ -132,12 +131,12 @@ def from_model(
     _, unravel = ravel_pytree(scouted.example)
 
     def parts(x: Any, given: Sequence[Any]) -> tuple[Any, Any]:
-        return _log_parts(model, given, kwargs, unravel(x), bijections)
+        return sites.log_parts(model, given, kwargs, unravel(x), bijections)
 
     def constrain(x: Any) -> dict[str, Any]:
-        fill = _filler(unravel(x), bijections, [])
-        trace = _trace(model, args, kwargs, fill)
-        return {name: site["value"] for name, site in trace.items() if _is_answer(site)}
+        fill = sites.filler(unravel(x), bijections)
+        trace = sites.run(model, args, kwargs, fill)
+        return {name: site["value"] for name, site in trace.items() if sites.is_answer(site)}
 
     def of_rows(x: Any, chosen: Any) -> Any:
         few = [jnp.asarray(a)[chosen] if i in rows else a for i, a in enumerate(args)]
@@ -148,7 +147,7 @@ def from_model(
     return FlatTarget(
         log_density=lambda x: sum(parts(x, args)),
         dimension=len(scouted.start),
-        names=_names(scouted.example),
+        names=sites.names(scouted.example),
         start=scouted.start,
         scale=scouted.scale,
         constrain=constrain,
@@ -187,9 +186,9 @@ def simulator(
         raise checks.fail("outputs", f"sites that the model draws ({', '.join(unknown)})", missing)
 
     def simulate(rng_key: Any) -> tuple[Any, dict[str, Any]]:
-        trace = _trace(model, model_args, kwargs, lambda site: None, rng_key)
+        trace = sites.run(model, model_args, kwargs, lambda site: None, rng_key)
         parameters = {name: site for name, site in trace.items() if name not in outputs}
-        x, _ = ravel_pytree(_unbounded(parameters, {}))
+        x, _ = ravel_pytree(sites.unbounded_values(parameters))
         return x, {name: trace[name]["value"] for name in outputs}
 
     return simulate
@@ -199,8 +198,8 @@ def _unknown_sites(
     model: Model, args: Any, kwargs: Any, drawn: Sequence[str] = ()
 ) -> dict[str, Any]:
     # Improper priors cannot be drawn from; values near zero can always be had.
-    trace = _trace(model, args, kwargs, init_to_uniform())
-    unknown = {name: site for name, site in trace.items() if _is_unknown(site)}
+    trace = sites.run(model, args, kwargs, init_to_uniform())
+    unknown = {name: site for name, site in trace.items() if sites.is_unknown(site)}
     if not unknown:
         raise checks.fail("model", "a model with at least one site that is not observed", [*trace])
     for name, site in unknown.items():
@@ -241,11 +240,6 @@ def _check_support(name: str, transform: Transform, site: Mapping[str, Any]) -> 
                 )
 
 
-def _transform(site: Mapping[str, Any], bijections: Mapping[str, Any]) -> Any:
-    # A support may depend on other parameters, so it is asked for anew at each value of them.
-    return bijections.get(site["name"]) or dist.biject_to(site["fn"].support)
-
-
 class _Scouted(NamedTuple):
     """What a few draws from the prior tell."""
 
@@ -258,7 +252,8 @@ def _scouted(model: Model, args: Any, kwargs: Any, bijections: Any) -> _Scouted:
     """The prior's medians, and half the width that holds two thirds: an sd for a normal prior."""
 
     def scout(key: Any) -> Any:
-        return _unbounded(_trace(model, args, kwargs, _drawn_or_near_zero, key), bijections)
+        trace = sites.run(model, args, kwargs, _drawn_or_near_zero, key)
+        return sites.unbounded_values(trace, bijections)
 
     # Priors over vectors broadcast over the stack of draws.
     with jax.numpy_rank_promotion("allow"):
@@ -271,86 +266,11 @@ def _scouted(model: Model, args: Any, kwargs: Any, bijections: Any) -> _Scouted:
 
 
 def _drawn_or_near_zero(site: Mapping[str, Any]) -> Any:
-    improper = site["type"] == "sample" and isinstance(_base(site["fn"]), dist.ImproperUniform)
+    improper = site["type"] == "sample" and isinstance(sites.base(site["fn"]), dist.ImproperUniform)
     return init_to_uniform()(site) if improper else None
-
-
-def _base(prior: Any) -> Any:
-    while isinstance(prior, (dist.ExpandedDistribution, dist.Independent, dist.MaskedDistribution)):
-        prior = prior.base_dist
-    return prior
-
-
-def _unbounded(trace: Mapping[str, Any], bijections: Any) -> dict[str, Any]:
-    return {
-        name: _transform(site, bijections).inv(site["value"])
-        for name, site in trace.items()
-        if _is_unknown(site)
-    }
-
-
-def _filler(unbounded: Any, bijections: Any, jacobians: list[Any]) -> Callable[[Any], Any]:
-    """Gives each site the image of its unbounded value, and notes the log Jacobian."""
-
-    def fill(site: Any) -> Any:
-        if site["name"] not in unbounded:
-            return None
-        u, transform = unbounded[site["name"]], _transform(site, bijections)
-        value = transform(u)
-        jacobians.append(jnp.sum(transform.log_abs_det_jacobian(u, value)))
-        return value
-
-    return fill
-
-
-def _log_parts(
-    model: Model, args: Any, kwargs: Any, unbounded: Any, bijections: Any
-) -> tuple[Any, Any]:
-    jacobians: list[Any] = []
-    fill = _filler(unbounded, bijections, jacobians)
-    filled = handlers.substitute(handlers.seed(model, jax.random.key(0)), substitute_fn=fill)
-    # Off: a site outside its support should give −∞, and not an error.
-    with numpyro.validation_enabled(False):
-        log_probs, _ = compute_log_probs(filled, *in_force(args, kwargs), {})
-    prior = sum(value for name, value in log_probs.items() if name in unbounded)
-    rest = [value for name, value in log_probs.items() if name not in unbounded]
-    return prior + sum(jacobians), sum(rest, start=jnp.zeros(()))
-
-
-def _trace(model: Model, args: Any, kwargs: Any, fill: Any, key: Any = None) -> Any:
-    seeded = handlers.seed(model, jax.random.key(0) if key is None else key)
-    filled = handlers.substitute(seeded, substitute_fn=fill)
-    args, kwargs = in_force(args, kwargs)
-    return handlers.trace(filled).get_trace(*args, **kwargs)
-
-
-def in_force(args: Any, kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
-    """A model's arguments with their arrays in the precision in force."""
-
-    def convert(value: Any) -> Any:
-        if not isinstance(value, np.ndarray):
-            return value
-        # JAX remembers the conversion of an array, and may answer in another context's precision.
-        return jnp.asarray(value, jax.dtypes.canonicalize_dtype(value.dtype))
-
-    return [convert(value) for value in args], {k: convert(v) for k, v in kwargs.items()}
-
-
-def _is_unknown(site: Mapping[str, Any]) -> bool:
-    return site["type"] == "sample" and not site["is_observed"]
-
-
-def _is_answer(site: Mapping[str, Any]) -> bool:
-    return _is_unknown(site) or site["type"] == "deterministic"
 
 
 def _num_rows(args: Sequence[Any], rows: Sequence[int]) -> int:
     for position in rows:
         checks.one_of("rows", position, range(len(args)))
     return checks.same_length(**{f"model_args[{i}]": args[i] for i in rows}) if rows else 0
-
-
-def _names(initial: Mapping[str, Any]) -> tuple[str, ...]:
-    # In the order in which ravel_pytree lays a dictionary out.
-    indices = [(k, index) for k in sorted(initial) for index in np.ndindex(jnp.shape(initial[k]))]
-    return tuple(k + (f"[{', '.join(map(str, index))}]" if index else "") for k, index in indices)

@@ -22,6 +22,7 @@ from numpyro.infer import init_to_uniform
 
 from bnnbook import checks
 from bnnbook.datatree import from_draws, joined
+from bnnbook.models.sites import in_force
 
 Model = Callable[..., Any]
 BATCH = 256
@@ -134,8 +135,7 @@ def _prepared(
     outputs: Sequence[str],
 ) -> tuple[dict[str, Any], dict[str, np.ndarray], list[Any], dict[str, Any]]:
     """The model's trace at the first draw, the draws of its parameters, and its arguments."""
-    args = [_in_force(value) for value in model_args]
-    kwargs = {name: _in_force(value) for name, value in (model_kwargs or {}).items()}
+    args, kwargs = in_force(model_args, model_kwargs or {})
     if "posterior" not in tree.children:
         raise checks.fail("tree", "a tree with the group posterior", [*tree.children])
     draws = {str(k): np.asarray(v) for k, v in tree["posterior"].data_vars.items()}
@@ -190,8 +190,3 @@ def _from(draw: Mapping[str, Any]) -> Callable[[Any], Any]:
 
 def _was_observed(site: Mapping[str, Any]) -> bool:
     return bool(site["infer"].get("was_observed", False)) if site["type"] == "sample" else False
-
-
-def _in_force(value: Any) -> Any:
-    """Arrays in the precision in force."""
-    return jnp.asarray(value) if isinstance(value, np.ndarray) else value

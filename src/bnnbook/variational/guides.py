@@ -21,6 +21,7 @@ from numpyro.infer import SVI, Trace_ELBO, autoguide, init_to_value
 
 from bnnbook import checks
 from bnnbook.models import flat
+from bnnbook.models.sites import in_force
 from bnnbook.variational.approximation import Approximation, mean_and_error
 from bnnbook.variational.fit import FitError, FitWarning
 
@@ -77,7 +78,7 @@ def fit_guide(
     target = flat.from_model(model, model_args, model_kwargs)
     if guide in FLOWS and target.dimension < 2:
         raise checks.fail("model", "of at least two parameters for a flow", target.names)
-    args, kwargs = flat.in_force(model_args, model_kwargs or {})
+    args, kwargs = in_force(model_args, model_kwargs or {})
     rate = optax.cosine_decay_schedule(0.01, num_steps, alpha=0.01)
     # NumPyro's guides start at a draw from the prior's neighbourhood unless told where.
     made = GUIDES[guide](model, init_loc_fn=_start(target), **guide_settings)
