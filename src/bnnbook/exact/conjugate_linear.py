@@ -155,14 +155,13 @@ def one_step_ahead(
         y: the outputs, shape (n,), in the order in which they are predicted.
         noise_sd: known standard deviation of the noise, in the units of y.
     """
-    prior = stacked_rows.proper(prior)
-    X, y = stacked_rows.data_for(prior.mean, X, y)
-    state, logs = prior, np.empty(len(y))
-    for i in range(len(y)):
-        row = slice(i, i + 1)
-        logs[i] = np.sum(predictive(state, X[row], noise_sd).log_density(y[row]))
-        state = update(state, X[row], y[row], noise_sd)
-    return logs
+    return stacked_rows.one_step_ahead(
+        prior,
+        X,
+        y,
+        log_density=lambda state, x, y: predictive(state, x, noise_sd).log_density(y),
+        update=lambda state, x, y: update(state, x, y, noise_sd),
+    )
 
 
 def draws(

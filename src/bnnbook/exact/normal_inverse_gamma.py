@@ -261,14 +261,13 @@ def one_step_ahead(
         X: the design matrix, shape (n, p).
         y: the outputs, shape (n,), in the order in which they are predicted.
     """
-    prior = stacked_rows.proper(prior)
-    X, y = stacked_rows.data_for(prior.mean, X, y)
-    state, logs = prior, np.empty(len(y))
-    for i in range(len(y)):
-        row = slice(i, i + 1)
-        logs[i] = np.sum(predictive(state, X[row]).log_density(y[row]))
-        state = update(state, X[row], y[row])
-    return logs
+    return stacked_rows.one_step_ahead(
+        prior,
+        X,
+        y,
+        log_density=lambda state, x, y: predictive(state, x).log_density(y),
+        update=update,
+    )
 
 
 def draws(

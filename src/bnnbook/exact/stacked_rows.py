@@ -8,7 +8,8 @@ section 5.3). Chapter "Bayesian linear regression" introduces the idea; readers 
 from here.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -165,6 +166,32 @@ def data_for(
     X = checks.finite_array("X", X, ndim=2) if mean is None else design_for(mean, X)
     checks.same_length(X=X, y=y)
     return X, y
+
+
+def one_step_ahead(
+    prior: Any,
+    X: ArrayLike,
+    y: ArrayLike,
+    log_density: Callable[[Any, Any, Any], Any],
+    update: Callable[[Any, Any, Any], Any],
+) -> Float[np.ndarray, " n"]:
+    """The log density of each datum given those before it, predicted and then learned from.
+
+    Args:
+        prior: a proper prior with the attribute ``mean``.
+        X: the design matrix, shape (n, p).
+        y: the outputs, shape (n,), in the order in which they are predicted.
+        log_density: of one row's output, from the state of knowledge, the row and the output.
+        update: the next state of knowledge, from the same.
+    """
+    state = proper(prior)
+    X, y = data_for(state.mean, X, y)
+    logs = np.empty(len(y))
+    for i in range(len(y)):
+        row = slice(i, i + 1)
+        logs[i] = np.sum(log_density(state, X[row], y[row]))
+        state = update(state, X[row], y[row])
+    return logs
 
 
 def num_chains_and_samples(num_chains: int, num_samples: int) -> tuple[int, int]:
