@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bnnbook.evidence import harmonic_mean
-from bnnbook.evidence.record import pareto_k
+from bnnbook.pareto import pareto_k
 from evidence_cases import gaussian
 
 pytestmark = pytest.mark.usefixtures("x64")

@@ -6,7 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from bnnbook.evidence.record import Evidence, effective_size, pareto_k, tail_shape, timed
+from bnnbook.evidence.record import Evidence, effective_size, tail_shape, timed
+from bnnbook.pareto import pareto_k
 
 
 @pytest.mark.parametrize(("value", "error"), [(math.nan, 0.1), (math.inf, 0.1), (1.0, math.nan)])

@@ -14,8 +14,9 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
-from bnnbook.evidence.record import GREATEST_PARETO_K, Evidence, pareto_k, timed
+from bnnbook.evidence.record import Evidence, timed
 from bnnbook.evidence.target import Target
+from bnnbook.pareto import GREATEST_PARETO_K, pareto_k
 
 MIN_SAMPLES = 100
 

@@ -19,8 +19,9 @@ from bnnbook import checks
 from bnnbook.evidence import mode, proposal
 from bnnbook.evidence.harmonic_mean import relative_error
 from bnnbook.evidence.proposal import Proposal
-from bnnbook.evidence.record import Evidence, pareto_k, timed
+from bnnbook.evidence.record import Evidence, timed
 from bnnbook.evidence.target import Target
+from bnnbook.pareto import pareto_k
 
 MIN_SAMPLES = 100
 

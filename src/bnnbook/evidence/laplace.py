@@ -26,8 +26,9 @@ from bnnbook import checks
 from bnnbook.datatree import from_draws
 from bnnbook.evidence import mode, proposal
 from bnnbook.evidence.proposal import Proposal
-from bnnbook.evidence.record import GREATEST_PARETO_K, Evidence, pareto_k, timed
+from bnnbook.evidence.record import Evidence, timed
 from bnnbook.evidence.target import Target
+from bnnbook.pareto import GREATEST_PARETO_K, pareto_k
 
 NOTE = "no standard error: the error is a bias that depends on the parameterisation"
 MIN_DRAWS = 100

@@ -18,8 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bnnbook import checks
-from bnnbook.pareto import GREATEST_PARETO_K as GREATEST_PARETO_K
-from bnnbook.pareto import pareto_k as pareto_k
+from bnnbook.pareto import GREATEST_PARETO_K, pareto_k
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,9 @@ from jaxtyping import Float
 from bnnbook import checks
 from bnnbook.evidence import prior
 from bnnbook.evidence.moves import difference_moves
-from bnnbook.evidence.record import Evidence, pareto_k, timed
+from bnnbook.evidence.record import Evidence, timed
 from bnnbook.evidence.target import Target
+from bnnbook.pareto import pareto_k
 
 POWER = 5
 """Rungs crowd where the integrand is steep, near the prior (Friel and Pettitt 2008)."""
