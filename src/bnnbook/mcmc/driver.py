@@ -24,6 +24,8 @@ from bnnbook.mcmc.nuts import SamplerWarning
 
 STUCK = 0.01
 """A chain that accepts fewer proposals than this is told of."""
+COUNTS = ("num_density_evaluations", "num_gradient_evaluations")
+"""What is summed over warm-up too, as attributes such as ``warmup_density_evaluations``."""
 
 
 def sample(
@@ -76,11 +78,12 @@ def sample(
         num_samples=num_samples,
         num_warmup=num_warmup,
     )
-    draws, stats = jax.tree.map(np.asarray, run)
+    draws, stats, of_warmup = jax.tree.map(np.asarray, run)
     posterior = named(draws)
     _check_finite(posterior)
     settings = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains}
     attrs = {"method": _name(kernel), "dtype": jnp.result_type(float).name, **settings}
+    attrs |= {f"warmup_{name[4:]}": int(counts.sum()) for name, counts in of_warmup.items()}
     tree = from_draws(posterior=posterior, sample_stats=stats, attrs=attrs)
     for message in complaints(tree, adaptive=isinstance(kernel, AdaptiveKernel)):
         warnings.warn(message, SamplerWarning, stacklevel=2)
@@ -125,12 +128,13 @@ def _run(
             state = kernel.begin_warmup(state, num_warmup)
 
         def warm(state: Any, rng_key: jax.Array) -> Any:
-            return one_step(kernel, adapting, state, rng_key)[0], None
+            state, (_, stats) = one_step(kernel, adapting, state, rng_key)
+            return state, {name: stats[name] for name in COUNTS if name in stats}
 
-        state, _ = jax.lax.scan(warm, state, jax.random.split(for_warmup, num_warmup))
+        state, spent = jax.lax.scan(warm, state, jax.random.split(for_warmup, num_warmup))
         draw = partial(one_step, kernel, False)
         _, (draws, stats) = jax.lax.scan(draw, state, jax.random.split(for_draws, num_samples))
-        return (draws if constrain is None else jax.vmap(constrain)(draws)), stats
+        return (draws if constrain is None else jax.vmap(constrain)(draws)), stats, spent
 
     return jax.vmap(chain)(keys, states)
 
