@@ -28,6 +28,7 @@ from bnnbook.plotting import palette
 
 log = logging.getLogger(__name__)
 TEMPLATES = Path(__file__).resolve().parents[1] / "_templates"
+QUESTIONS = Path(__file__).resolve().parents[1] / "search.toml"
 EARLY = Path("site/early.js")
 #: What the theme and Sphinx copy that no page loads.
 LITTER = (
@@ -131,7 +132,7 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
         for file in site.glob(pattern):
             file.unlink()
     icons.shrink(site)
-    searching.index(site)
+    searching.index(site, searching.questions_of(QUESTIONS))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -1,14 +1,21 @@
-"""The search index of the finished site, made by Pagefind.
+"""The search index of the finished site, made by Pagefind: one record a section.
 
-``book/_js/site/search.js`` reads it in the theme's own dialog.
+``book/_js/site/search.js`` reads it in the theme's own dialog. What a reader would ask of a section
+in other words than its own stands in ``book/search.toml``.
 """
 
+import asyncio
+import copy
 import re
 import shutil
-import subprocess
-import sys
-import tempfile
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from html import escape
 from pathlib import Path
+from typing import Any, NamedTuple
+
+from bs4 import BeautifulSoup, Tag
+from pagefind.index import IndexConfig, PagefindIndex
 
 #: Layout that repeats what the MathML beside it says, and marks that are no words of the text.
 SKIPPED = (
@@ -21,58 +28,176 @@ SKIPPED = (
 )
 #: The attribute of the part of a page that is indexed (``html_pages.mark_searchable``).
 SEARCHABLE = "data-pagefind-body"
-SECTION = re.compile(
-    r'<section\b[^>]*\bid="([^"]+)"[^>]*>\s*(?:<span id="[^"]*"></span>\s*)*<h[1-6](?=[ >])'
-)
-#: Pagefind's ready-made interfaces; ours is another.
-INTERFACES = (
-    "pagefind-ui*",
-    "pagefind-modular-ui*",
-    "pagefind-component-ui*",
-    "pagefind-highlight*",
-)
+#: How much the words of a text count, the prose of a section being one.
+QUESTION, CODE, ASIDE = 4, 0.2, 0.2
+#: Sections that repeat what others teach, by the beginning of their headings.
+REPEATING = re.compile("Summary|Exercises|What comes next|What you will learn")
+#: Pages of which each section repeats what others teach.
+LOOKED_UP = ("bibliography", "glossary")
+HEADING = re.compile("^h[1-6]$")
+#: A glossary's link to the section that teaches the term.
+TAUGHT = "a[href*='#sec-']"
 
 
 class SearchError(RuntimeError):
-    """Pagefind failed."""
+    """Pagefind failed, or the questions name a section that is not there."""
 
 
-def with_heading_ids(page: str) -> str:
-    """The page with each section's id on its heading too, where Pagefind looks for it."""
-    return SECTION.sub(r'\g<0> id="\1"', page)
+class Record(NamedTuple):
+    """What one answer of the search leads to."""
+
+    url: str
+    """From the site's root, with the anchor."""
+    title: str
+    page: str
+    html: str
+    """What is indexed beside the title."""
+    aside: bool = False
+    """Whether it repeats what other sections teach."""
 
 
-def with_light_code(page: str) -> str:
-    """The page with its code weighing less than its prose."""
-    return page.replace(
-        '<div class="cell_input', '<div data-pagefind-weight="0.2" class="cell_input'
+def index(site: Path, questions: Mapping[str, Iterable[str]] | None = None) -> None:
+    """Index the site's pages into ``site/pagefind``.
+
+    Args:
+        site: The folder of the finished pages.
+        questions: For the label of a section, what a reader may ask that it answers.
+
+    Raises:
+        SearchError: Where there is nothing to index, where a question's section is missing, or with
+            what Pagefind said, if it failed.
+    """
+    pages = {path.relative_to(site).as_posix(): path.read_text("utf8") for path in _pages(site)}
+    soups = {name: BeautifulSoup(page, "html.parser") for name, page in pages.items()}
+    asked = {label: list(lines) for label, lines in (questions or {}).items()}
+    if missing := sorted(set(asked) - {tag["id"] for s in soups.values() for tag in s(id=True)}):
+        raise SearchError(f"questions for sections that are not there: {', '.join(missing)}")
+    for target, entry in _entries(soups):
+        asked.setdefault(target, []).append(entry)
+    found = [record for name in soups for record in records(name, soups[name], asked)]
+    if not found:
+        raise SearchError(f"no page of {site} is marked to be searched")
+    shutil.rmtree(site / "pagefind", ignore_errors=True)
+    try:
+        asyncio.run(_write(found, site / "pagefind"))
+    except Exception as error:
+        raise SearchError(f"pagefind failed: {error}") from error
+
+
+def questions_of(file: Path) -> dict[str, list[str]]:
+    """The questions of ``book/search.toml``: for the label of a section, a list of texts."""
+    return tomllib.loads(file.read_text("utf8"))["questions"]
+
+
+def records(name: str, soup: BeautifulSoup, asked: Mapping[str, Iterable[str]]) -> Iterator[Record]:
+    """A page's sections, and the entries of a glossary.
+
+    Args:
+        name: The page's path from the site's root.
+        soup: The page.
+        asked: For an anchor, the questions and terms that lead there.
+    """
+    article = soup.select_one(f"[{SEARCHABLE}]")
+    if article is None:
+        return
+    for tag in article.select(", ".join(SKIPPED)):
+        tag.decompose()
+    for cell in article.select(".cell_input"):
+        cell["data-pagefind-weight"] = str(CODE)
+    page = _text(article.find("h1")) or Path(name).stem
+    yield from _glossary(name, page, article)
+    for section in article.find_all("section", id=True):
+        if (heading := _heading(section)) is not None:
+            anchors = _anchors(section)
+            own = _own(section)
+            texts = [text for anchor in anchors for text in asked.get(anchor, ())]
+            own += f'<p data-pagefind-weight="{QUESTION}">{escape(". ".join(texts))}</p>'
+            title = _text(heading)
+            first = section.parent is article and heading.name == "h1"
+            aside = bool(REPEATING.match(title)) or Path(name).stem in LOOKED_UP
+            url = name if first else f"{name}#{anchors[0]}"
+            yield Record(url, title, page, own, aside or (first and not texts))
+
+
+def document(record: Record) -> str:
+    """The record as the page that Pagefind reads."""
+    heading = f'<h1 data-pagefind-meta="title">{escape(record.title)}</h1>'
+    if record.aside:
+        weight = f' data-pagefind-weight="{ASIDE}"'
+        heading = f'<p data-pagefind-meta="title">{escape(record.title)}</p>'
+    else:
+        weight = ""
+    return (
+        f'<html lang="en"><head><meta data-pagefind-meta="page[content]" '
+        f'content="{escape(record.page)}"></head><body {SEARCHABLE}{weight}>'
+        f"{heading}{record.html}</body></html>"
     )
 
 
-def index(site: Path) -> None:
-    """Index the site's pages into ``site/pagefind``.
-
-    Raises:
-        SearchError: With what Pagefind said, if it failed.
-    """
-    shutil.rmtree(site / "pagefind", ignore_errors=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        for path in site.rglob("*.html"):
-            if SEARCHABLE in (page := path.read_text("utf8")):
-                copy = Path(scratch) / path.relative_to(site)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                copy.write_text(with_light_code(with_heading_ids(page)), "utf8")
-        _run(Path(scratch), site / "pagefind")
-    for pattern in INTERFACES:
-        for file in (site / "pagefind").glob(pattern):
-            file.unlink()
+def _pages(site: Path) -> list[Path]:
+    return sorted(path for path in site.rglob("*.html") if SEARCHABLE in path.read_text("utf8"))
 
 
-def _run(pages: Path, target: Path) -> None:
-    command = [sys.executable, "-m", "pagefind", "--site", str(pages), "--output-path", str(target)]
-    command += ["--keep-index-url", "--silent"]
-    for selector in SKIPPED:
-        command += ["--exclude-selectors", selector]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SearchError(f"pagefind failed: {done.stderr.strip() or done.stdout.strip()}")
+def _text(tag: Any) -> str:
+    return " ".join(tag.get_text().split()).removesuffix("#").strip() if tag is not None else ""
+
+
+def _heading(section: Tag) -> Any:
+    return section.find(HEADING, recursive=False)
+
+
+def _anchors(section: Tag) -> list[str]:
+    """The ids of a section: the labels, which outlive a change of the heading, first."""
+    labels = [str(span["id"]) for span in section.find_all("span", id=True, recursive=False)]
+    before = section.find_previous_sibling()
+    if before is not None and before.name == "span" and before.get("id") and not _text(before):
+        labels.insert(0, str(before["id"]))
+    return [*labels, str(section["id"])]
+
+
+def _own(section: Tag) -> str:
+    """What a section says before its subsections do."""
+    own = copy.copy(section)
+    for part in own.find_all("section"):
+        if not part.decomposed and _heading(part) is not None:
+            part.decompose()
+    for part in [_heading(own), *own.select("dl.glossary")]:
+        part.decompose()
+    # The record's title is its only heading.
+    for part in own.find_all(HEADING):
+        part.name = "p"
+    return str(own)
+
+
+def _glossary(name: str, page: str, article: Tag) -> Iterator[Record]:
+    for meaning in article.select("dl.glossary > dd"):
+        if meaning.select_one(TAUGHT) is not None:
+            continue  # its words lead to the section that teaches it
+        names = _names(meaning)
+        title = ", ".join(_text(term) for term in names)
+        yield Record(f"{name}#{names[0].get('id')}", title, page, str(meaning), aside=True)
+
+
+def _names(meaning: Tag) -> list[Tag]:
+    """The terms that share an entry of a glossary."""
+    names: list[Tag] = []
+    for before in meaning.find_previous_siblings():
+        if before.name != "dt":
+            break
+        names.insert(0, before)
+    return names
+
+
+def _entries(soups: Mapping[str, BeautifulSoup]) -> Iterator[tuple[str, str]]:
+    """Each entry of the glossary with the anchor of the section that it sends the reader to."""
+    for soup in soups.values():
+        for meaning in soup.select("dl.glossary > dd"):
+            for link in meaning.select(TAUGHT):
+                terms = ", ".join(_text(term) for term in _names(meaning))
+                yield str(link["href"]).partition("#")[2], terms
+
+
+async def _write(found: Iterable[Record], target: Path) -> None:
+    async with PagefindIndex(config=IndexConfig(output_path=str(target))) as made:
+        for record in found:
+            await made.add_html_file(content=document(record), url=f"/{record.url}")

@@ -1,11 +1,9 @@
 """What is mended in each page, one thing a test."""
 
-import pytest
 from bs4 import BeautifulSoup
 
 import html_pages
 import icons
-import searching
 
 
 def mended(body, step, *arguments):
@@ -185,14 +183,3 @@ def test_a_subset_font_holds_the_wanted_icons_only(tmp_path):
     assert set(TTFont(tmp_path / "a").getBestCmap()) == {0xF185, 0xF186}
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert (tmp_path / "a").stat().st_size < 5000
-
-
-@pytest.mark.parametrize("between", ["", '<span id="sec-a"></span>', '\n<span id="a"></span>\n'])
-def test_the_index_finds_a_section_by_its_heading(between):
-    page = f'<section class="x" id="norm">{between}<h2>Norm</h2></section>'
-    assert '<h2 id="norm">' in searching.with_heading_ids(page)
-
-
-def test_a_failing_index_says_so(tmp_path):
-    with pytest.raises(searching.SearchError, match="pagefind failed"):
-        searching.index(tmp_path)

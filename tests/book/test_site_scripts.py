@@ -19,36 +19,61 @@ def in_node(expression, *values):
 
 
 @pytest.mark.parametrize(
-    ("query", "excerpt", "expected"),
+    ("query", "marked", "expected"),
     [
-        ("regression", "a <mark>regression</mark> line", True),
-        ("regressing", "a <mark>regression</mark> line", True),
-        ("trasport plan", "optimal <mark>plan</mark>", True),
-        ("xxxxxxxxxx", "the <mark>x</mark> axis", False),
-        ("zzzz", "nothing marked", False),
-        ("p", "the <mark>p</mark> value", True),
-        ("<b>", "markup", False),
+        ("regression", ["regression"], True),
+        ("regressing", ["regression,"], True),
+        ("trasport plan", ["plan"], True),
+        ("xxxxxxxxxx", ["x"], False),
+        ("zzzz", [], False),
+        ("p", ["(p)"], True),
+        ("<b>", ["markup"], False),
     ],
 )
-def test_only_what_resembles_the_query_is_an_answer(query, excerpt, expected):
-    assert in_node("M.resembles(v0, v1)", query, excerpt) is expected
+def test_only_what_resembles_the_query_is_an_answer(query, marked, expected):
+    assert in_node("M.resembles(v0, v1)", query, marked) is expected
 
 
-def test_sections_share_their_page_s_score():
-    places = lambda *scores: [{"balanced_score": score} for score in scores]  # noqa: E731
-    page = {
-        "meta": {"title": "Page"},
-        "sub_results": [
-            {"title": "A", "url": "p#a", "excerpt": "", "weighted_locations": places(1)},
-            {"title": "B", "url": "p#b", "excerpt": "", "weighted_locations": places(3, 1)},
-        ],
-    }
-    first, second = in_node("M.sections(v0, v1)", 8.0, page)
-    assert (first["score"], second["score"]) == (2.0, 8.0)
-    assert (second["url"], second["page"]) == ("p#b", "Page")
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("How wide should my proposal be?", ["wide", "proposal"]),
+        ("n_eff", ["n_eff"]),
+        ("Lindley’s paradox", ["lindley's", "paradox"]),
+        ("leave-one-out", ["leave-one-out"]),
+        ("what is it", ["what", "is", "it"]),
+        ("<script>alert(1)</script>", ["script", "alert", "1"]),
+        ("prior prior", ["prior"]),
+        ("?!", []),
+    ],
+)
+def test_a_question_is_asked_by_the_words_that_tell(query, words):
+    assert in_node("M.telling(v0)", query) == words
 
 
-def test_a_page_without_sections_stands_for_itself():
-    page = {"meta": {"title": "Page"}, "url": "p", "excerpt": "x", "sub_results": []}
-    (only,) = in_node("M.sections(v0, v1)", 2.0, page)
-    assert (only["title"], only["url"], only["score"]) == ("Page", "p", 2.0)
+def test_a_long_query_is_cut():
+    assert len(in_node("M.telling(v0)", " ".join(map(str, range(5000))))) == 12
+
+
+def test_a_section_with_all_words_comes_before_one_with_a_better_half():
+    answers = [
+        [{"id": "half", "score": 10.0}, {"id": "whole", "score": 8.0}],
+        [{"id": "whole", "score": 3.0}],
+    ]
+    assert [len(s["results"]) for s in in_node("M.ranked(v0)", answers)] == [2, 1]
+
+
+def test_a_rare_word_counts_more_than_a_common_one():
+    common = [{"id": f"c{i}", "score": 5.0} for i in range(30)]
+    answers = [common, [{"id": "rare", "score": 1.0}]]
+    assert in_node("M.ranked(v0)", answers)[0]["results"][0]["id"] == "rare"
+
+
+def test_the_excerpt_shows_where_the_words_weigh_most():
+    text = " ".join(f"w{i}" for i in range(100))
+    places = [{"location": 3, "balanced_score": 1}, {"location": 60, "balanced_score": 5}]
+    places.append({"location": 62, "balanced_score": 1})
+    shown = in_node("M.stretch(v0, v1, 10)", text, places)
+    assert [word for word, _ in shown] == [f"w{i}" for i in range(56, 66)]
+    assert [word for word, asked in shown if asked] == ["w60", "w62"]
+    assert in_node("M.stretch(v0, [], 10)", "few words") == [["few", False], ["words", False]]

@@ -1,7 +1,20 @@
 // Pagefind's answers in the theme's own search dialog (Ctrl+K or /), section by section.
 
 const LONGEST = 200; // characters of a query that are looked at
+const MOST_WORDS = 12;
+const RARITY = 0.3; // how much a word counts more where few sections have it
+const MISSING = 0.5; // what a section loses that has none of the words but one
 const SHOWN = 12;
+const EXCERPT = 24; // words
+const PAUSE = 120; // milliseconds after a key before the index is asked
+
+// Words that are on every page and say nothing of what is asked.
+const EMPTY = new Set(
+  ("a about am an and any are as at be been being by can could did do does doing for from get give had has have how i if in " +
+    "into is it its just let make many me much must my no not of on one or our s shall should so some t than that the their " +
+    "them then there these they this those to too up us use used using very was we were what when where which who why will " +
+    "with would you your").split(" "),
+);
 
 const make = (name, properties = {}) => Object.assign(document.createElement(name), properties);
 
@@ -10,8 +23,7 @@ function load(root) {
   library ??= import(new URL(`${root}pagefind/pagefind.js`, location.href).href).then(async (pagefind) => {
     await pagefind.options({
       baseUrl: new URL(root, location.href).pathname,
-      excerptLength: 22,
-      ranking: { termSimilarity: 2 },
+      ranking: { termSimilarity: 2, pageLength: 0.3, termSaturation: 2 },
     });
     await pagefind.init();
     return pagefind;
@@ -19,66 +31,100 @@ function load(root) {
   return library;
 }
 
-// Sections of one page, each with its share of the page's score.
-export function sections(score, page) {
-  const weigh = (section) => (section.weighted_locations ?? []).reduce((sum, place) => sum + place.balanced_score, 0);
-  const found = page.sub_results?.length ? page.sub_results : [{ ...page, title: page.meta.title }];
-  const best = Math.max(...found.map(weigh)) || 1;
-  return found.map((section) => ({
-    score: score * (weigh(section) / best || 1),
-    url: section.url,
-    title: section.title || page.meta.title,
-    page: page.meta.title,
-    excerpt: section.excerpt,
-  }));
+// The words of a query that tell what is asked; all of them where none does.
+export function telling(query) {
+  const words = query.slice(0, LONGEST).toLowerCase().replaceAll("’", "'").match(/[\p{L}\p{N}]+(?:[-.'_][\p{L}\p{N}]+)*/gu) ?? [];
+  const told = words.filter((word) => !EMPTY.has(word));
+  return [...new Set(told.length ? told : words)].slice(0, MOST_WORDS);
 }
 
-// An excerpt is text with <mark>; whatever else it holds is shown as text.
-function excerpt(html) {
-  const line = make("span", { className: "bnn-search-excerpt" });
-  for (const node of new DOMParser().parseFromString(html, "text/html").body.childNodes) {
-    line.append(node.nodeName === "MARK" ? make("mark", { textContent: node.textContent }) : node.textContent);
+// Pagefind wants all words of a query on a page; a question has words that its answer has not. So
+// each word is asked by itself, and a section has the sum of their scores: from none to one a word,
+// more where few sections have it, and less in all where words of the query are missing.
+export function ranked(answers) {
+  const sections = new Map();
+  for (const results of answers) {
+    const best = Math.max(...results.map((result) => result.score));
+    const weight = (1 / (1 + results.length)) ** RARITY;
+    for (const result of results) {
+      const section = sections.get(result.id) ?? { score: 0, results: [] };
+      section.score += weight * (result.score / best);
+      section.results.push(result);
+      sections.set(result.id, section);
+    }
   }
+  const share = (section) => section.score * (1 - MISSING + (MISSING * section.results.length) / answers.length);
+  return [...sections.values()].sort((a, b) => share(b) - share(a));
+}
+
+// The stretch of a text in which the words weigh most, as pairs of a word and whether it was asked.
+export function stretch(text, places, length = EXCERPT) {
+  const words = text.split(/\s+/).filter(Boolean);
+  const weights = words.map(() => 0);
+  for (const { location, balanced_score: weight } of places) if (location in weights) weights[location] += weight;
+  let sum = weights.slice(0, length).reduce((a, b) => a + b, 0);
+  let best = { sum, start: 0 };
+  for (let start = 1; start + length <= words.length; start++) {
+    sum += weights[start + length - 1] - weights[start - 1];
+    if (sum > best.sum + 1e-9) best = { sum, start };
+  }
+  // A few words before the first one that was asked let the reader into the sentence.
+  const first = weights.findIndex((weight, i) => weight && i >= best.start);
+  const start = Math.max(0, Math.min(first < 0 ? best.start : first - 4, words.length - length));
+  return words.slice(start, start + length).map((word, i) => [word, weights[start + i] > 0]);
+}
+
+function excerpt(words) {
+  const line = make("span", { className: "bnn-search-excerpt" });
+  for (const [word, asked] of words) line.append(asked ? make("mark", { textContent: word }) : word, " ");
   return line;
 }
 
 // Pagefind shortens a word until something matches. Only what still resembles a word of the query
 // is an answer to it.
-export function resembles(query, html) {
-  const words = query.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
-  const marked = [...html.matchAll(/<mark>(.*?)<\/mark>/gs)].map((match) => match[1].toLowerCase());
+export function resembles(query, marked) {
   const shared = (a, b) => [...a].findIndex((letter, i) => letter !== b[i]);
-  return words.some((word) =>
+  const letters = (word) => word.toLowerCase().replace(/^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$/gu, "");
+  return telling(query).some((word) =>
     marked.some((mark) => {
-      const same = shared(word, mark);
+      const same = shared(word, letters(mark));
       return same < 0 || same >= Math.max(3, 0.6 * word.length);
     }),
   );
 }
 
-// Headings carry the theme's "#" link and a number of their own.
-const tidy = (title) => title.replace(/#$/, "").trim();
-
 function row(section) {
   const link = make("a", { href: section.url });
-  link.append(make("span", { className: "bnn-search-title", textContent: tidy(section.title) }));
+  link.append(make("span", { className: "bnn-search-title", textContent: section.title }));
   if (section.page !== section.title) {
-    link.append(make("span", { className: "bnn-search-page", textContent: tidy(section.page) }));
+    link.append(make("span", { className: "bnn-search-page", textContent: section.page }));
   }
-  link.append(excerpt(section.excerpt));
+  link.append(excerpt(section.words));
   const item = make("li");
   item.append(link);
   return item;
 }
 
+// What the results of the single words say of one section.
+async function told({ results }) {
+  const parts = await Promise.all(results.map((result) => result.data()));
+  const text = parts[0].raw_content ?? "";
+  const places = parts.flatMap((part) => part.weighted_locations);
+  const words = text.split(/\s+/).filter(Boolean);
+  return {
+    url: parts[0].url,
+    title: parts[0].meta.title,
+    page: parts[0].meta.page,
+    words: stretch(text, places),
+    marked: places.map((place) => words[place.location] ?? ""),
+  };
+}
+
 async function answer(root, query) {
   const pagefind = await load(root);
-  const found = await pagefind.debouncedSearch(query, {}, 120);
-  if (!found) return null; // a later key has overtaken this one
-  const pages = await Promise.all(
-    found.results.slice(0, SHOWN).map(async (result) => sections(result.score, await result.data())),
-  );
-  return pages.flat().filter((section) => resembles(query, section.excerpt)).sort((a, b) => b.score - a.score).slice(0, SHOWN);
+  const answers = await Promise.all(telling(query).map(async (word) => (await pagefind.search(word)).results));
+  const sections = await Promise.all(ranked(answers).slice(0, 2 * SHOWN).map(told));
+  return sections.filter((section) => resembles(query, section.marked)).slice(0, SHOWN);
 }
 
 function fill(list, status, query, found) {
@@ -136,8 +182,10 @@ export function start() {
       status.textContent = "";
     } else {
       try {
+        await new Promise((done) => setTimeout(done, PAUSE));
+        if (mine !== latest) return; // a later key has overtaken this one
         const found = await answer(root, query);
-        if (found && mine === latest) fill(list, status, query, found);
+        if (mine === latest) fill(list, status, query, found);
       } catch {
         status.textContent = "The search index did not load. Press Enter for the plain search page.";
       }

@@ -1,0 +1,83 @@
+"""What the search index is made of."""
+
+import pytest
+from bs4 import BeautifulSoup
+
+import searching
+
+PAGE = """<article data-pagefind-body><section id="least-squares">
+<h1>Least squares<a class="headerlink">#</a></h1><p>Opening.</p>
+<section id="what-it-means"><span id="sec-reg-se"></span><h2>What it means</h2><p>Repeat it.</p>
+<div class="cell"><div class="cell_input">code</div>
+<div class="cell_output"><div class="stream">printed</div></div></div>
+<section id="deeper"><h3>Deeper</h3><p>Still more.</p>
+<div><section id="exercise-content"><p>Try.</p></section></div></section></section>
+<section id="summary"><h2>Summary</h2><p>All again.</p></section></section>
+<dl class="glossary"><dt id="term-se">standard error</dt>
+<dd><p>Its sd. See <a href="page.html#sec-reg-se">there</a>.</p></dd>
+<dt id="term-a">apple</dt><dt id="term-b">pear</dt><dd><p>Fruit.</p></dd></dl></article>"""
+
+
+def records(asked=None, page=PAGE):
+    soup = BeautifulSoup(page, "html.parser")
+    return {r.title: r for r in searching.records("book/page.html", soup, asked or {})}
+
+
+def test_each_section_is_one_record_under_its_most_lasting_anchor():
+    urls = {title: record.url for title, record in records().items()}
+    assert urls == {
+        "apple, pear": "book/page.html#term-a",
+        "Least squares": "book/page.html",
+        "What it means": "book/page.html#sec-reg-se",
+        "Deeper": "book/page.html#deeper",
+        "Summary": "book/page.html#summary",
+    }
+    assert {record.page for record in records().values()} == {"Least squares"}
+
+
+def test_a_record_says_what_its_section_says_before_its_subsections():
+    meaning = BeautifulSoup(records()["What it means"].html, "html.parser").get_text()
+    assert "Repeat it." in meaning
+    assert "Still more." not in meaning
+    assert "printed" not in meaning
+    assert "Try." in records()["Deeper"].html
+
+
+def test_repetitions_weigh_less_and_code_too():
+    asides = {title for title, record in records().items() if record.aside}
+    assert asides == {"apple, pear", "Least squares", "Summary"}
+    assert f'data-pagefind-weight="{searching.CODE}"' in records()["What it means"].html
+
+
+def test_a_question_leads_to_the_section_that_it_names():
+    found = records({"sec-reg-se": ["is <it> wide?"]})["What it means"]
+    assert "is &lt;it&gt; wide?" in found.html
+
+
+def test_the_glossary_lends_its_terms_to_the_section_that_teaches_them(tmp_path):
+    soups = {"book/page.html": BeautifulSoup(PAGE, "html.parser")}
+    assert list(searching._entries(soups)) == [("sec-reg-se", "standard error")]
+
+
+def test_markup_in_titles_stays_text():
+    record = searching.Record("u", "a < b", 'p"q', "", aside=False)
+    assert "a &lt; b" in searching.document(record)
+    assert 'content="p&quot;q"' in searching.document(record)
+
+
+def test_a_failing_index_says_so(tmp_path):
+    with pytest.raises(searching.SearchError, match="marked to be searched"):
+        searching.index(tmp_path)
+
+
+def test_a_question_for_a_section_that_is_gone_fails(tmp_path):
+    (tmp_path / "page.html").write_text(PAGE, "utf8")
+    with pytest.raises(searching.SearchError, match="not there: sec-gone"):
+        searching.index(tmp_path, {"sec-gone": ["where?"]})
+
+
+def test_an_index_is_written(tmp_path):
+    (tmp_path / "page.html").write_text(PAGE, "utf8")
+    searching.index(tmp_path, {"sec-reg-se": ["where?"]})
+    assert (tmp_path / "pagefind/pagefind.js").exists()
+    assert len(list((tmp_path / "pagefind/fragment").iterdir())) == len(records())
