@@ -38,6 +38,14 @@ HEADING = re.compile("^h[1-6]$")
 #: A glossary's link to the section that teaches the term.
 TAUGHT = "a[href*='#sec-']"
 
+#: Pagefind's ready-made interfaces; ours is another.
+INTERFACES = (
+    "pagefind-ui*",
+    "pagefind-modular-ui*",
+    "pagefind-component-ui*",
+    "pagefind-highlight*",
+)
+
 
 class SearchError(RuntimeError):
     """Pagefind failed, or the questions name a section that is not there."""
@@ -82,6 +90,9 @@ def index(site: Path, questions: Mapping[str, Iterable[str]] | None = None) -> N
         asyncio.run(_write(found, site / "pagefind"))
     except Exception as error:
         raise SearchError(f"pagefind failed: {error}") from error
+    for pattern in INTERFACES:
+        for file in (site / "pagefind").glob(pattern):
+            file.unlink()
 
 
 def questions_of(file: Path) -> dict[str, list[str]]:

@@ -370,7 +370,7 @@ def test_the_narrowest_phone_scrolls_down_only(opened):
     ("query", "first", "status"),
     [
         ("shrinkage towards", "book/chapter.html#shrinkage-towards-the-mean", "section"),
-        ("zzzqqq <img src=x onerror=alert(1)>", None, "Nothing found"),
+        ("zzzqqq <img onerror=alert()>", None, "Nothing found"),
         ("x" * 10_000, None, "Nothing found"),
     ],
 )
