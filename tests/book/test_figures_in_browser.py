@@ -14,8 +14,10 @@ from bnnbook.exact import beta_binomial, conjugate_linear, normal_inverse_gamma
 from bnnbook.exact.beta_binomial import Beta
 from bnnbook.exact.conjugate_linear import NormalCoefficients
 from bnnbook.exact.normal_inverse_gamma import NormalInverseGamma
+from bnnbook.models import targets_2d
 from bnnbook.plotting import interactive
 from bnnbook.variational import divergences
+from javascript import in_node
 
 PAGE = """<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8">
 <title>t</title><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -40,7 +42,20 @@ DRAG = {
     "targets": [BUMPS, CAUCHY], "log_evidence": -3, "mean": 0, "sd": 1, "mean_low": -7,
     "mean_high": 7, "sd_low": 0.1, "sd_high": 8,
 }  # fmt: skip
-KINDS = [("beta-updating", SETTINGS), ("regression-lines", PLANE), ("kl-drag", DRAG)]
+STEPS = {
+    "targets": [
+        {"name": t.name, "parameters": list(t.log_density.args), "limits": t.window, "start": start}
+        for t, start in zip(
+            targets_2d.showcase(), [(1, 0.5), (-1, 0.5), (1, 2), (-3, 1)], strict=True
+        )
+    ],
+    "step": 0.4, "step_low": 0.02, "step_high": 8, "leaps": 10, "max_leaps": 40, "seed": 1,
+    "max_steps": 500,
+}  # fmt: skip
+KINDS = [
+    ("beta-updating", SETTINGS), ("regression-lines", PLANE), ("kl-drag", DRAG),
+    ("sampler-steps", STEPS),
+]  # fmt: skip
 SHIFT = """() => new Promise((done) => { let sum = 0;
   new PerformanceObserver((list) => { for (const e of list.getEntries()) sum += e.value; })
     .observe({ type: "layout-shift", buffered: true });
@@ -463,3 +478,126 @@ def test_q_walks_only_where_motion_is_welcome(opened, motion):
     page.get_by_role("button", name="To the minimum of KL(p‖q)").click()
     expect(page.locator(".bnn-value").first).to_have_text("−0.75")
     assert (page.evaluate("seen.size") > 2) == (motion == "no-preference")
+
+
+def opened_steps(opened, **options):
+    return opened(STEPS, kind="sampler-steps", **options)
+
+
+def choose(page, sampler, target="correlated normal"):
+    page.get_by_label("Sampler").select_option(sampler)
+    page.get_by_label("Target").select_option(target)
+
+
+def press(page, name):
+    page.get_by_role("button", name=name, exact=True).press("Enter")
+
+
+@pytest.mark.parametrize("sampler", ["walk", "slice", "mala", "hmc"])
+def test_steps_by_keyboard_are_those_of_the_arithmetic(opened, sampler):
+    names = in_node("sampler-steps-math.js", "M.SAMPLERS")
+    page = opened_steps(opened)
+    choose(page, names[sampler]["name"], "banana")
+    press(page, "100 steps at once")
+    press(page, "Step")
+    settings = {"sampler": sampler, "step": 0.4, "leaps": 10, "seed": 1}
+    call = "(() => { const { chain } = M.run(M.target(t), s, 101); return chain; })()"
+    chain = in_node("sampler-steps-math.js", call, t=STEPS["targets"][1], s=settings)
+    mean = f"{chain['sum'] / 101:.2f}".replace("-", "\N{MINUS SIGN}")
+    share = f"{100 * chain['accepted'] / 101:.0f} %"
+    calls = [str(chain["densities"]), str(chain["gradients"])]
+    assert readout(page) == ["101", share, *calls, f"{mean} / 0.00"]
+    said = page.get_by_role("status")
+    expect(said).to_contain_text(
+        f"on the banana, 101 steps: {'a draw' if sampler == 'slice' else ''}"
+    )
+    expect(said).to_contain_text(f"{chain['accepted']} of 101 accepted, {share}")
+    # What was accepted and what was not differ in shape, in the trace too.
+    rejected = page.locator(".bnn-trace path.bnn-rejected").count()
+    accepted = page.locator(".bnn-trace circle.bnn-accepted").count()
+    assert rejected + accepted == 100
+    assert (rejected == 0) == (chain["accepted"] == 101)
+
+
+def test_hmc_shows_its_path_and_slice_its_brackets(opened):
+    page = opened_steps(opened)
+    leaps = page.get_by_role("slider", name="Leapfrog steps")
+    assert leaps.is_disabled()
+    choose(page, "HMC")
+    leaps.press("Home")
+    for _ in range(4):
+        leaps.press("ArrowRight")
+    press(page, "Step")
+    assert readout(page)[2:4] == ["2", "6"]
+    assert page.locator(".bnn-walk circle.bnn-leap").count() == 4
+    choose(page, "slice, by coordinate")
+    assert page.get_by_role("slider", name="Bracket width").is_visible()
+    press(page, "Step")
+    assert page.locator(".bnn-walk .bnn-bracket").count() == 2
+    assert page.locator(".bnn-walk .bnn-rejected").count() == 0
+
+
+def test_reset_and_the_seed_bring_a_chain_back(opened):
+    page = opened_steps(opened)
+    press(page, "100 steps at once")
+    first, trace = readout(page), page.locator(".bnn-chain").get_attribute("d")
+    press(page, "Reset")
+    assert readout(page)[:2] == ["0", "–"]
+    press(page, "100 steps at once")
+    assert (readout(page), page.locator(".bnn-chain").get_attribute("d")) == (first, trace)
+    page.get_by_label("Seed").fill("2")
+    page.get_by_label("Seed").press("Tab")
+    press(page, "100 steps at once")
+    assert page.locator(".bnn-chain").get_attribute("d") != trace
+    for _ in range(4):
+        press(page, "100 steps at once")
+    assert readout(page)[0] == "500"
+    assert page.get_by_role("button", name="Step", exact=True).is_disabled()
+    press(page, "Reset")
+    assert page.get_by_role("button", name="Step", exact=True).is_enabled()
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_run_moves_only_where_motion_is_welcome(opened, motion):
+    page = opened_steps(opened, reduced_motion=motion)
+    press(page, "Run")
+    if motion == "reduce":
+        assert readout(page)[0] == "100"
+        assert page.get_by_role("button", name="Pause").count() == 0
+        page.wait_for_timeout(600)
+        assert readout(page)[0] == "100"
+    else:
+        expect(page.locator(".bnn-readout dd").first).to_have_text("3")
+        press(page, "Pause")
+        stopped = readout(page)[0]
+        page.wait_for_timeout(600)
+        assert readout(page)[0] == stopped
+
+
+def test_the_wildest_settings_leave_the_figure_sound(opened):
+    page = opened_steps(opened)
+    for sampler in ("random-walk Metropolis", "MALA", "HMC", "slice, by coordinate"):
+        for target in STEPS["targets"]:
+            choose(page, sampler, target["name"])
+            for key in ("End", "Home"):
+                page.locator(".bnn-slider input").first.press(key)
+                if sampler == "HMC":
+                    page.get_by_role("slider", name="Leapfrog steps").press(key)
+                press(page, "100 steps at once")
+                assert readout(page)[0] == "100"
+                assert not re.search("NaN|Infinity|undefined", page.inner_html(".bnn-stage"))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_a_running_sampler(opened, theme):
+    page = opened_steps(opened, bypass_csp=True)
+    page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+    press(page, "100 steps at once")
+    page.evaluate(AXE.read_text("utf8"))
+    violations = page.evaluate(
+        "axe.run('.bnn-figure', { preload: false }).then((r) => r.violations)"
+    )
+    assert [v["id"] for v in violations] == []
+    # The focus can be seen.
+    page.keyboard.press("Tab")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineWidth") == "3px"

@@ -2,7 +2,7 @@
 // Colours come from figures.css by class, never from here.
 
 const SVG = "http://www.w3.org/2000/svg";
-const SVG_NAMES = new Set(["svg", "g", "path", "line", "text", "circle", "rect", "title"]);
+const SVG_NAMES = new Set(["svg", "clipPath", "g", "path", "line", "text", "circle", "rect", "title"]);
 let counter = 0;
 
 /** An element with attributes and children (strings become text). */
@@ -59,6 +59,15 @@ export function numberField({ label, min, max, step, value, whole = false, onCha
   const set = (next) => { last = next; input.value = next; };
   return { node: el("div", { class: "bnn-number" }, el("label", { for: id }, label), input), set,
     input };
+}
+
+/** A labelled list to choose from. */
+export function choice({ label, options, onChange }) {
+  const id = freshId("choice");
+  const list = el("select", { id }, ...options.map((text, i) => el("option", { value: i }, text)));
+  list.addEventListener("change", () => onChange(Number(list.value)));
+  return { node: el("div", { class: "bnn-slider" }, el("span", { class: "bnn-slider-head" },
+    el("label", { for: id }, label)), list), set: (i) => { list.value = i; } };
 }
 
 /** A button; its text can change. */

@@ -5,6 +5,7 @@ const KINDS = {
   "beta-updating": () => import("./beta-updating.js"),
   "kl-drag": () => import("./kl-drag.js"),
   "regression-lines": () => import("./regression-lines.js"),
+  "sampler-steps": () => import("./sampler-steps.js"),
 };
 
 async function start(figure) {

@@ -2,7 +2,7 @@
 // between, how ELBO and KL(q‖p) add up to the log evidence; below, the landscape of each divergence.
 import { scaleLinear } from "d3-scale";
 import { area, line } from "d3-shape";
-import { bottomAxis, button, drawWhenSized, el, freshId, leftAxis, liveText, reducedMotion, slider }
+import { bottomAxis, button, choice, drawWhenSized, el, leftAxis, liveText, reducedMotion, slider }
   from "./dom.js";
 import { checked, contour, descend, landscape, minima, momentMatch, state, target }
   from "./kl-drag-math.js";
@@ -22,15 +22,6 @@ function nats(value) {
   if (size === Infinity) return value > 0 ? "above 1e308" : "below −1e308";
   if (size >= 1e5) return minus(value.toExponential(1).replace("+", ""));
   return minus(value.toFixed(size >= 1000 ? 0 : size >= 100 ? 1 : 3));
-}
-
-/** A labelled list to choose from. */
-function choice({ label, options, onChange }) {
-  const id = freshId("choice");
-  const list = el("select", { id }, ...options.map((text, i) => el("option", { value: i }, text)));
-  list.addEventListener("change", () => onChange(Number(list.value)));
-  return { node: el("div", { class: "bnn-slider" }, el("span", { class: "bnn-slider-head" },
-    el("label", { for: id }, label)), list), set: (i) => { list.value = i; } };
 }
 
 /** A drawing whose parts are replaced at will while its handles, which are being held, stay. */

@@ -132,15 +132,19 @@ export function studentQuantile(probability, dof) {
   return t;
 }
 
-/** Uniform numbers in [0, 1), the same for the same whole seed: the generator mulberry32. */
-export function uniforms(seed, count) {
+/** A source of uniform numbers in [0, 1), the same for the same whole seed: mulberry32. */
+export function uniformSource(seed) {
   let state = seed >>> 0;
-  const out = new Float64Array(count);
-  for (let i = 0; i < count; i++) {
+  return () => {
     state = (state + 0x6d2b79f5) >>> 0;
     let t = Math.imul(state ^ (state >>> 15), state | 1);
     t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
-    out[i] = ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  }
-  return out;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/** The first numbers of that source. */
+export function uniforms(seed, count) {
+  const next = uniformSource(seed);
+  return Float64Array.from({ length: count }, () => next());
 }
