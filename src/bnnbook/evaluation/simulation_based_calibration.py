@@ -12,6 +12,7 @@ can pass and still be wrong on the data in hand. Chapter "Variational inference"
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -77,11 +78,9 @@ class Calibration:
         checks.one_of("name", name, self.names)
         probability = checks.fraction("probability", probability)
         u = self.pit[:, self.names.index(name)]
-        rng = np.random.default_rng(214)  # for the band's width alone
-        curve: Any = ecdf_utils.ecdf_pit
-        band = curve(u, probability, BAND_SIMULATIONS, rng=rng)
-        points, ecdf, lower, upper = (np.asarray(part) for part in band)
         n = len(u)
+        points, lower, upper = _band(n, probability)
+        ecdf = np.searchsorted(np.sort(u), points, side="right") / n
         return Uniformity(
             points,
             ecdf,
@@ -96,6 +95,15 @@ class Calibration:
         """The PIT values as a ``DataTree``, for ``arviz.plot_ecdf_pit`` (one chain)."""
         pit = {name: self.pit[None, :, i] for i, name in enumerate(self.names)}
         return from_draws(posterior=pit, attrs={"method": "simulation-based calibration"})
+
+
+@cache
+def _band(n: int, probability: float) -> tuple[np.ndarray, ...]:
+    """Where ArviZ looks, and the ends of its band: the same for all samples of one size."""
+    rng = np.random.default_rng(214)  # for the band's width alone
+    curve: Any = ecdf_utils.ecdf_pit
+    points, _, lower, upper = curve(np.linspace(0, 1, n), probability, BAND_SIMULATIONS, rng=rng)
+    return np.asarray(points), np.asarray(lower), np.asarray(upper)
 
 
 def calibrate(
