@@ -9,7 +9,7 @@ from bnnbook.datasets.splits import HeldOut, published_splits
 from bnnbook.evaluation import baselines
 from bnnbook.evaluation.baselines import split_conformal
 from bnnbook.evaluation.predictive import score, score_all
-from bnnbook.exact import least_squares
+from bnnbook.exact import gaussian_process, least_squares
 from bnnbook.references import reference
 
 
@@ -68,6 +68,22 @@ def test_conformal_intervals_may_vary_in_width():
         [1.0, -4.0, 3.0], [0.0, 0.0], 0.75, residual_scale=[1, 2, 3], scale=[1, 5]
     )
     np.testing.assert_allclose(found.width, [4.0, 20.0])
+
+
+def test_a_process_is_scored_as_a_network_of_one_draw():
+    """A sine that a Gaussian process learns, and a line cannot."""
+    rng = np.random.default_rng(3)
+    x = rng.uniform(-3, 3, size=(80, 1))
+    y = np.sin(2 * x[:, 0]) + 0.1 * rng.normal(size=80)
+    process = gaussian_process.condition(
+        gaussian_process.rbf, x[:40], y[:40], {"scale": 1.0, "lengthscale": 0.7}, 0.1
+    )
+    ahead = process.predictive(x[40:])
+    found = score(baselines.as_parameters(ahead), y[40:])
+    expected = -ahead.log_density(y[40:]).mean()
+    assert found.negative_log_likelihood.value == pytest.approx(expected, rel=1e-12)
+    line = score(baselines.linear(x[:40], y[:40], x[40:]), y[40:])
+    assert found.crps.value < 0.5 * line.crps.value
 
 
 X = np.arange(8.0)[:, None]

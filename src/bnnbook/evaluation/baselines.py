@@ -17,6 +17,7 @@ from bnnbook import checks
 from bnnbook.evaluation.scores import crps_student_t
 from bnnbook.exact import least_squares
 from bnnbook.exact.intervals import Interval
+from bnnbook.exact.normal_mean import Normal
 from bnnbook.exact.student_t import StudentT
 
 
@@ -60,6 +61,18 @@ def constant(y_train: ArrayLike, num_points: int) -> TPrediction:
     y_train = checks.finite_array("y_train", y_train, ndim=1)
     points = checks.at_least("num_points", num_points, 1)
     return _t_prediction(np.ones((len(y_train), 1)), y_train, np.ones((points, 1)))
+
+
+def as_parameters(normal: Normal) -> Float[np.ndarray, "1 1 m 2"]:
+    """A normal prediction, such as a Gaussian process's, in the form that networks predict in.
+
+    Args:
+        normal: means and sds, each of shape (m,).
+    """
+    mean = checks.finite_array("normal.mean", normal.mean, ndim=1)
+    sd = checks.finite_array("normal.sd", normal.sd, ndim=1)
+    checks.same_length(mean=mean, sd=sd)
+    return np.stack([mean, sd], axis=-1)[None, None]
 
 
 def _with_ones(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n p"]:
