@@ -131,7 +131,7 @@ def test_a_query_leads_to_its_page(opened, query):
 def test_an_odd_query_gets_a_calm_answer(opened, query):
     page, address = opened
     failures = []
-    page.on("pageerror", failures.append)
+    page.on("pageerror", lambda error: failures.append(error))
     page.on("dialog", lambda dialog: (failures.append(dialog.message), dialog.dismiss()))
     page.goto(f"{address}book/index.html")
     page.keyboard.press("Control+k")
