@@ -136,7 +136,7 @@ def test_an_odd_query_gets_a_calm_answer(opened, query):
     page.goto(f"{address}book/index.html")
     page.keyboard.press("Control+k")
     page.locator("dialog input").fill(query)
-    page.wait_for_function("document.querySelector('.bnn-search-status').textContent")
+    page.wait_for_function("() => document.querySelector('.bnn-search-status').textContent")
     assert failures == []
     assert page.locator(".bnn-search-status img").count() == 0
 
