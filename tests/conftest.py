@@ -4,6 +4,7 @@ import os
 
 import hypothesis
 import jax
+import numpyro  # noqa: F401 (before ArviZ registers it lazily, whatever a test imports first)
 import pytest
 
 # One thread for each process: two JAX processes otherwise fight over two cores.
@@ -23,3 +24,15 @@ def x64():
     """Laws and exact answers run in float64."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled_programs():
+    """Forget a module's compiled programs when it ends.
+
+    Each keeps about three memory maps, of which Linux allows a process 65,530: a worker that has
+    compiled some twenty thousand programs dies with "LLVM compilation error: Cannot allocate
+    memory" at whatever test comes next.
+    """
+    yield
+    jax.clear_caches()
