@@ -20,10 +20,15 @@ def pareto_k(log_weights: Float[np.ndarray, "..."]) -> float:
 
     Moments of order above 1/k̂ are infinite; where k̂ exceeds 0.7, the average of the weights
     converges too slowly for any feasible number of them (Vehtari et al. 2024). Weights that are all
-    alike have no tail: then it is −∞.
+    alike have no tail: then it is −∞. Where one weight is beside all others as good as infinite,
+    k̂ is ∞.
     """
     if np.ptp(log_weights) < 1e-12:
         return -np.inf
     # ArviZ is given log ratios with the sign of a log-likelihood, and turns it.
     psislw: Any = array_stats.psislw
-    return float(psislw(-np.ravel(log_weights))[1])
+    k = float(psislw(-np.ravel(log_weights))[1])
+    if not np.isnan(k) or np.isnan(log_weights).any():
+        return k
+    # The fit fails where all of the tail are alike, or where one leaves the others no part in it.
+    return np.inf if np.ptp(log_weights) > 1 else -np.inf

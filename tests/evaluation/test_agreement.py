@@ -116,3 +116,22 @@ BOTH = np.array([True, False])
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def two_chains(shift, draws=500):
+    rng = np.random.default_rng(5)
+    means = rng.normal(size=(4, draws, 3))
+    means[2:] += shift
+    return np.stack([means, np.ones(means.shape)], axis=-1)
+
+
+def test_the_floor_is_that_between_halves_of_the_chains():
+    same, apart = (agreement.floor_of(two_chains(shift)) for shift in (0.0, 2.0))
+    assert (same.total_variation < 0.05).all()
+    # Mutation: halves of the draws, not of the chains, hide that chains disagree.
+    assert (apart.total_variation > 0.4).all()
+    one_chain = two_chains(0.0)[:1]
+    halves = regression_agreement(one_chain[:, :250], one_chain[:, 250:])
+    np.testing.assert_array_equal(agreement.floor_of(one_chain)[0], halves[0])
+    with pytest.raises(ValueError, match="reference must be of at least 4 draws in all"):
+        agreement.floor_of(one_chain[:, :3])

@@ -5,6 +5,7 @@ import pytest
 from scipy import special
 from sklearn import metrics
 
+from bnnbook.datasets.splits import AlreadyReadError, HeldOut
 from bnnbook.evaluation import classification
 from bnnbook.evaluation.classification import auroc, reliability, score, selective_prediction
 
@@ -110,6 +111,33 @@ def test_the_mixture_averages_probabilities():
 
 def test_a_class_called_impossible_costs_without_bound():
     assert score([[1.0, 0.0], [0.5, 0.5]], [1, 0]).negative_log_likelihood.value == np.inf
+
+
+def test_all_methods_are_scored_by_one_reading():
+    p, labels = calibrated(300, 3)
+    held = HeldOut(labels, "labels")
+    with pytest.raises(ValueError, match=r"probabilities\['short'\] must be one row for each of"):
+        classification.score_all({"fine": p, "short": p[:-1]}, held)
+    with pytest.raises(ValueError, match="the number of methods must be"):
+        classification.score_all({}, held)
+    assert held.opened_by is None
+    found = classification.score_all({"one": p, "sharp": p**3 / (p**3).sum(1, keepdims=True)}, held)
+    assert list(found.by_method) == ["one", "sharp"]
+    one = found.by_method["one"]
+    wrong = p.argmax(axis=1) != labels
+    assert one.scores.error.rate == wrong.mean()
+    assert one.confidence_when_wrong.value == pytest.approx(p.max(axis=1)[wrong].mean())
+    expected = metrics.roc_auc_score(wrong, -p.max(axis=1))
+    assert one.error_detection.auroc == pytest.approx(expected)
+    np.testing.assert_array_equal(one.right, ~wrong)
+    np.testing.assert_array_equal(found.labels, labels)
+    with pytest.raises(AlreadyReadError):
+        classification.score_all({"again": p}, held)
+
+
+def test_where_nothing_is_wrong_there_are_no_errors_to_detect():
+    found = classification.report([[0.9, 0.1], [0.2, 0.8]], [0, 1])
+    assert (found.error_detection, found.confidence_when_wrong) == (None, None)
 
 
 P = [[0.5, 0.5], [0.5, 0.5]]

@@ -7,6 +7,7 @@ from scipy import integrate, stats
 from bnnbook.datasets.splits import AlreadyReadError, HeldOut
 from bnnbook.evaluation import predictive, scores
 from bnnbook.evaluation.predictive import gaussian_mixture, score, score_all
+from bnnbook.exact.intervals import Interval
 
 
 def parameters(chains=2, draws=10, points=3, seed=0):
@@ -182,10 +183,21 @@ def test_all_methods_are_scored_at_one_reading():
         score_all({"a": parameters()}, sealed)
 
 
+def test_intervals_are_scored_at_the_same_reading():
+    centre = Interval(Y - np.array([1.0, 1.0, -1.0]), Y + np.array([1.0, 3.0, 2.0]))
+    sealed = HeldOut(Y, "y_test")
+    found = score_all({"a": parameters()}, sealed, intervals={"b": {0.9: centre}})
+    assert found.intervals["b"].coverage[0.9].rate == pytest.approx(2 / 3)
+    assert found.intervals["b"].width[0.9].value == pytest.approx((2 + 4 + 1) / 3)
+    assert set(found.scores) == {"a"}
+
+
 def test_bad_calls_leave_the_seal_whole():
     sealed = HeldOut(Y, "y_test")
+    short = {"b": {0.9: Interval(Y[:2], Y[:2] + 1)}}
     for call in (
         lambda: score_all({}, sealed),
+        lambda: score_all({"a": parameters()}, sealed, intervals=short),
         lambda: score_all({"a": parameters()}, sealed, (2,)),
     ):
         with pytest.raises(ValueError, match="must"):

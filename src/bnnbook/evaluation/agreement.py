@@ -72,6 +72,27 @@ def regression_agreement(prediction: ArrayLike, reference: ArrayLike) -> Regress
     )
 
 
+def floor_of(reference: ArrayLike) -> RegressionAgreement:
+    """The distance between two halves of a reference's own chains: nothing can be told nearer.
+
+    Halves are of whole chains where there are several, else of the draws of the one. Each has half
+    the draws, so the floor is a little above what two whole runs would show.
+
+    Args:
+        reference: likelihood parameters of shape (chain, draw, point, 2), in units of y.
+
+    Raises:
+        ValueError: where numbers are bad or there are fewer than four draws in all.
+    """
+    draws = checks.finite_array("reference", reference, ndim=4)
+    axis = 0 if draws.shape[0] > 1 else 1
+    middle = draws.shape[axis] // 2
+    if draws.shape[0] * draws.shape[1] < 4:
+        raise checks.fail("reference", "of at least 4 draws in all", draws.shape)
+    one, other = np.split(draws, [middle], axis=axis)
+    return regression_agreement(one, other)
+
+
 def _distances(p: GaussianMixture, q: GaussianMixture, point: int) -> tuple[float, float]:
     """Total variation and Wasserstein distance on edges at quantiles of the two, pooled."""
     sides = [(one.means[:, point], one.sds[:, point]) for one in (p, q)]

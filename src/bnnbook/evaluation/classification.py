@@ -7,15 +7,17 @@ it is given with what chance accounts for. Chapter "Images: a convolutional netw
 introduces it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
 from bnnbook import checks
+from bnnbook.datasets.splits import HeldOut
 from bnnbook.evaluation.agreement import check_probabilities, class_draws
 from bnnbook.evaluation.scores import Average, average
 from bnnbook.exact.intervals import Coverage, Interval, coverage
@@ -237,6 +239,92 @@ def auroc(positives: ArrayLike, negatives: ArrayLike, probability: float = 0.95)
     half = float(special.ndtri(level)) * error / (area * (1 - area))
     low, high = special.expit(special.logit(area) + np.array([-half, half]))
     return Ranking(area, error, Interval(float(low), float(high)))
+
+
+class Report(NamedTuple):
+    """All that is said of one method on a test set."""
+
+    scores: ClassScores
+    """Error, log score and Brier score."""
+    reliability: Reliability
+    """Confidence against accuracy, and the ECE."""
+    selective: Selective
+    """Accuracy when the surest predictions alone are answered."""
+    error_detection: Ranking | None
+    """How well a low confidence tells wrong predictions from right ones; None where fewer than two
+    are wrong, or right."""
+    confidence_when_wrong: Average | None
+    """The mean confidence of wrong predictions; None where fewer than two are wrong."""
+    right: Bool[np.ndarray, " point"]
+    """Which predictions were right."""
+
+
+class Reports(NamedTuple):
+    """The reports of several methods on a test set that was read once."""
+
+    by_method: dict[str, Report]
+    """By the caller's names."""
+    labels: Int[np.ndarray, " point"]
+    """The true classes, to be shown beside what was predicted; nothing may be chosen by them."""
+
+
+def report(
+    probabilities: ArrayLike, labels: ArrayLike, *, num_bins: int = 15, binning: str = "mass"
+) -> Report:
+    """Every score of one method.
+
+    Args:
+        probabilities: of the classes, shape (point, class).
+        labels: the true classes, shape (point,), at least two.
+        num_bins: of the reliability diagram; see ``reliability``.
+        binning: of the same.
+    """
+    p, y = _checked(probabilities, labels)
+    sure, right = p.max(axis=1), p.argmax(axis=1) == y
+    both = min(right.sum(), (~right).sum()) >= 2
+    return Report(
+        scores=score(p, y),
+        reliability=reliability(p, y, num_bins=num_bins, binning=binning),
+        selective=selective_prediction(p, y),
+        error_detection=auroc(-sure[~right], -sure[right]) if both else None,
+        confidence_when_wrong=average(sure[~right]) if (~right).sum() >= 2 else None,
+        right=right,
+    )
+
+
+def score_all(
+    probabilities: Mapping[str, ArrayLike],
+    held_out: HeldOut,
+    *,
+    num_bins: int = 15,
+    binning: str = "mass",
+) -> Reports:
+    """The reports of all methods, for which the test labels are opened this once.
+
+    Predictions are checked before anything is opened, so that a slip does not cost the only
+    reading.
+
+    Args:
+        probabilities: the caller's name of a method to its class probabilities, (point, class).
+        held_out: the test labels, still sealed.
+        num_bins: of the reliability diagrams.
+        binning: of the same.
+
+    Raises:
+        ValueError: where there is no method, or its predictions are no distributions or of another
+            number of points; the labels then stay sealed.
+        AlreadyReadError: where the labels were read before.
+    """
+    checks.at_least("the number of methods", len(probabilities), 1)
+    for name, given in probabilities.items():
+        p = check_probabilities(f"probabilities[{name!r}]", given)
+        if len(p) != len(held_out):
+            expected = f"one row for each of {len(held_out)} points"
+            raise checks.fail(f"probabilities[{name!r}]", expected, p.shape)
+    labels = held_out.open("evaluation.classification.score_all")
+    options: dict[str, Any] = {"num_bins": num_bins, "binning": binning}
+    by_method = {name: report(p, labels, **options) for name, p in probabilities.items()}
+    return Reports(by_method, np.asarray(labels, np.int64))
 
 
 def _checked(

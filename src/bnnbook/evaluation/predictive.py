@@ -251,6 +251,15 @@ def score(
     )
 
 
+class IntervalScores(NamedTuple):
+    """How good the intervals of one method were."""
+
+    coverage: dict[float, Coverage]
+    """For each probability that was claimed, how many data the intervals held."""
+    width: dict[float, Average]
+    """For each probability, how wide they were, in units of y."""
+
+
 class Scored(NamedTuple):
     """The scores of several methods on a test set that was read once."""
 
@@ -258,12 +267,16 @@ class Scored(NamedTuple):
     """By the caller's names."""
     refused: dict[str, str]
     """Predictions that could not be scored, and why; the others' scores are kept."""
+    intervals: dict[str, IntervalScores]
+    """Of methods that give intervals alone, such as split conformal prediction."""
 
 
 def score_all(
     predictions: Mapping[str, ArrayLike | Predictive],
     held_out: HeldOut,
     probabilities: Collection[float] = (0.5, 0.9),
+    *,
+    intervals: Mapping[str, Mapping[float, Interval]] | None = None,
 ) -> Scored:
     """The scores of all methods, for which the test outputs are opened this once.
 
@@ -274,9 +287,11 @@ def score_all(
         predictions: the caller's name of a method to its prediction, as ``score`` takes it.
         held_out: the test outputs, still sealed.
         probabilities: of the central intervals, each strictly between 0 and 1.
+        intervals: of methods that predict no more than intervals, by name and probability.
 
     Raises:
-        ValueError: where no prediction can be scored; the outputs then stay sealed.
+        ValueError: where no prediction can be scored, or intervals are of another number of points;
+            the outputs then stay sealed.
         AlreadyReadError: where the outputs were read before.
     """
     for p in probabilities:
@@ -291,8 +306,25 @@ def score_all(
             refused[name] = str(error)
     if not fine:
         raise ValueError(f"predictions must hold one that can be scored, got {refused}")
+    given = {} if intervals is None else intervals
+    for name, by_probability in given.items():
+        for p, interval in by_probability.items():
+            if (got := np.shape(interval.width)) != (len(held_out),):
+                expected = f"one interval for each of {len(held_out)} points"
+                raise checks.fail(f"intervals[{name!r}][{p}]", expected, got)
     y = held_out.open("evaluation.predictive.score_all")
-    return Scored({name: score(one, y, probabilities) for name, one in fine.items()}, refused)
+    return Scored(
+        {name: score(one, y, probabilities) for name, one in fine.items()},
+        refused,
+        {name: _score_intervals(of_method, y) for name, of_method in given.items()},
+    )
+
+
+def _score_intervals(intervals: Mapping[float, Interval], y: Points) -> IntervalScores:
+    return IntervalScores(
+        {p: interval_coverage(one.covers(y)) for p, one in intervals.items()},
+        {p: average(one.width) for p, one in intervals.items()},
+    )
 
 
 def as_predictive(prediction: ArrayLike | Predictive, num_points: int) -> Predictive:
