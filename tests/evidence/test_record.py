@@ -41,6 +41,15 @@ def test_pareto_k_is_that_of_the_tail():
     assert tail_shape(0.1 * np.log(u)) == -math.inf
 
 
+@pytest.mark.parametrize("number", [3, 16, 29])
+def test_too_few_unequal_weights_are_never_trusted(number):
+    weights = 5.0 * np.arange(number)
+    assert tail_shape(weights) == math.inf
+    assert Evidence(0.0, None, 1, diagnostics={"pareto_k": tail_shape(weights)}).flagged
+    heavy = -1.5 * np.log(np.random.default_rng(1).uniform(size=30))
+    assert math.isfinite(tail_shape(heavy))
+
+
 def test_effective_size_of_an_autoregression():
     rho, rng = 0.8, np.random.default_rng(1)
     x = np.empty((4, 4000))

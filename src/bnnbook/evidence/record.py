@@ -60,14 +60,20 @@ def timed[**P](estimator: Callable[P, Evidence]) -> Callable[P, Evidence]:
     return with_seconds
 
 
+TAIL_WEIGHTS = 30
+"""Of fewer weights the largest fifth has no shape to fit: ArviZ answers NaN, or refuses."""
+
+
 def tail_shape(log_weights: Float[np.ndarray, "..."]) -> float:
-    """The Pareto k̂ of weights, −∞ where none is above twice their mean.
+    """The Pareto k̂ of weights: −∞ where none is above twice their mean, +∞ of too few weights.
 
     The fit looks at the shape of the tail, not at its size, and sees one in weights that are all
     but alike; their average is safe whatever it says.
     """
     size = np.ravel(log_weights) - np.max(log_weights)
-    return -math.inf if np.exp(size).mean() > 0.5 else pareto_k(log_weights)
+    if np.exp(size).mean() > 0.5:
+        return -math.inf
+    return pareto_k(log_weights) if size.size >= TAIL_WEIGHTS else math.inf
 
 
 def effective_size(values: Float[np.ndarray, "chain draw"]) -> float:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro  # noqa: F401 (before its parts: ArviZ registers it lazily)
 import numpyro.distributions as dist
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float

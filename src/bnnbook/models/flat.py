@@ -231,7 +231,7 @@ def _check_support(name: str, transform: Transform, site: Mapping[str, Any]) -> 
                     f"but {type(transform).__name__} ends in {transform.codomain}, which lacks "
                     f"{float(jnp.ravel(value)[0]):.4g}: the guide could never cover it"
                 )
-            image = transform(jnp.full(shape, probe))
+            image = transform(jnp.full(transform.inverse_shape(shape), probe))
             if not bool(jnp.all(support(image))):
                 raise ValueError(
                     f"transforms[{name!r}] must stay within the prior's support, {support}, "
@@ -273,4 +273,7 @@ def _drawn_or_near_zero(site: Mapping[str, Any]) -> Any:
 def _num_rows(args: Sequence[Any], rows: Sequence[int]) -> int:
     for position in rows:
         checks.one_of("rows", position, range(len(args)))
-    return checks.same_length(**{f"model_args[{i}]": args[i] for i in rows}) if rows else 0
+    if not rows:
+        return 0
+    number = checks.same_length(**{f"model_args[{i}]": args[i] for i in rows})
+    return checks.at_least(f"the length of model_args[{rows[0]}]", number, 1)

@@ -12,6 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro  # noqa: F401 (before its parts: ArviZ registers it lazily)
 from jaxtyping import Array
 from numpy.typing import ArrayLike
 from numpyro.distributions import Distribution

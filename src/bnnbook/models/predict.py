@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro  # noqa: F401 (before its parts: ArviZ registers it lazily)
 import xarray as xr
 from jaxtyping import PRNGKeyArray
 from numpy.typing import ArrayLike
