@@ -11,7 +11,7 @@ import pytest
 from bnnbook.mcmc.driver import move, sample
 from bnnbook.mcmc.gibbs import Gibbs
 from bnnbook.mcmc.hamiltonian import HMC
-from bnnbook.mcmc.kernel import AdaptiveKernel, Kernel, carrying_data
+from bnnbook.mcmc.kernel import AdaptiveKernel, Kernel, carrying_data, check_key
 from bnnbook.mcmc.langevin import MALA, SGLD
 from bnnbook.mcmc.metropolis import Independence, MetropolisHastings, RandomWalk
 from bnnbook.mcmc.nuts import SamplerWarning
@@ -178,6 +178,18 @@ def test_anything_that_keeps_the_contract_is_run():
     assert [*tree["sample_stats"].data_vars] == ["face"]
 
 
+def noise_of(rng_key, x):
+    return x + jax.random.normal(rng_key, x.shape)
+
+
+def nan_far_away(new, old):
+    return jnp.where(abs(new - old) > 1, jnp.nan, 0.0)
+
+
+def proposing(propose, log_proposal=None):
+    return MetropolisHastings(log_normal, propose, log_proposal)
+
+
 def outside(x):
     return jnp.where(x > 0, -x, -jnp.inf)
 
@@ -191,6 +203,9 @@ def below(rng_key, position):
 
 
 WALK = RandomWalk(log_normal)
+NEVER_THERE = Independence(
+    log_normal, lambda key: -jax.random.uniform(key), lambda x: jnp.where(x < 0, 0.0, -jnp.inf)
+)
 SGLD_OUT = SGLD(outside, lambda x, row: 0.0 * row.sum(), jnp.zeros(5), 2, step_size=1.0)
 GIBBS_OUT = Gibbs({"a": below}, lambda position: outside(position["a"]))
 GIBBS_NAN = Gibbs({"a": lambda rng_key, position: jnp.sqrt(below(rng_key, position))})
@@ -221,6 +236,25 @@ GIBBS_NAN = Gibbs({"a": lambda rng_key, position: jnp.sqrt(below(rng_key, positi
         (Gibbs({"a": normal_block("a")}), {"b": np.zeros(2)}, (9, 9), "of the blocks"),
         (GIBBS_NAN, {"a": np.ones(2)}, (9, 0), "got nan from draw 0.*mend the conditionals"),
         (Slice(log_normal, np.ones(3)), np.zeros((2, 2)), (9, 0), "scale must be of shape"),
+        (RandomWalk, np.zeros(2), (9, 0), "kernel must be an object with the functions"),
+        (RandomWalk(lambda x: None), np.zeros(2), (9, 0), "that returns one number, got None"),
+        (RandomWalk(lambda x: 1j * x), np.zeros(2), (9, 0), "one number, got 'complex"),
+        (proposing(lambda key, x: {"a": x}), np.zeros(2), (9, 0), "propose must .*the structure"),
+        (proposing(lambda key, x: x[0]), np.zeros((2, 3)), (9, 0), r"propose must .*shape \(3,\)"),
+        (proposing(lambda key, x: x + 0.5), np.zeros(2, int), (9, 0), "propose must .*returns int"),
+        (
+            proposing(noise_of, lambda new, old: new),
+            np.zeros((2, 3)),
+            (9, 0),
+            "log_proposal must be",
+        ),
+        (
+            Independence(log_normal, jax.random.normal, log_normal),
+            np.zeros((2, 3)),
+            (9, 0),
+            "propose",
+        ),
+        (Gibbs({"a": lambda key, x: jnp.zeros(3)}), {"a": np.zeros(2)}, (9, 0), r"\['a'\] must be"),
     ],
 )
 def test_bad_input_is_named(kernel, starts, sizes, message):
@@ -235,6 +269,8 @@ def test_bad_input_is_named(kernel, starts, sizes, message):
         (Tuned(WALK), np.zeros(2), 0, "num_warmup is 0, so nothing was tuned"),
         (RandomWalk(log_normal, 1e4), np.zeros(2), 0, "hardly moved: make step_size smaller"),
         (RandomWalk(nan_outside), np.ones(2), 0, "of 100 steps diverged .a log density of NaN"),
+        (proposing(noise_of, nan_far_away), np.ones(2), 0, "of 100 steps diverged"),
+        (NEVER_THERE, np.ones(2), 0, "hardly moved.*a proposal with heavier tails"),
         (Slice(nan_outside), np.ones(2), 0, "of 100 steps diverged .a log density of NaN"),
         (SGLD_OUT, np.ones(2), 0, "outside the support.*mend the conditionals.*in unbounded"),
         (GIBBS_OUT, {"a": np.ones(2)}, 0, "of 200 steps were outside the support"),
@@ -250,7 +286,54 @@ def test_a_support_that_is_left_is_no_error():
     assert draws.min() > 0
 
 
-def test_moving_needs_a_step():
+def test_proposals_may_be_whole_numbers_truth_values_or_both():
+    """Of a truth value b and a count k given it: shares and means by hand; a step keeps types."""
+
+    def log_density(x):
+        rate = jnp.where(x["b"], 4.0, 1.0)
+        of_k = x["k"] * jnp.log(rate) - rate - jax.scipy.special.gammaln(x["k"] + 1.0)
+        return jnp.where(x["k"] >= 0, of_k, -jnp.inf) + jnp.where(x["b"], jnp.log(3.0), 0.0)
+
+    def propose(rng_key, x):
+        up, flip = jax.random.bernoulli(rng_key, 0.5, (2,))
+        return {"k": x["k"] + 2 * up - 1, "b": x["b"] ^ flip}
+
+    starts = {"k": np.arange(20) % 5, "b": np.arange(20) % 2 == 0}
+    draws = sample(KEY, MetropolisHastings(log_density, propose), starts, 5000, 200)["posterior"]
+    assert draws["b"].dtype == bool
+    assert np.issubdtype(draws["k"].dtype, np.integer)
+    for name, exact in (("b", 0.75), ("k", 0.75 * 4 + 0.25)):
+        means = draws[name].values.mean(axis=1)
+        error = means.std(ddof=1) / np.sqrt(20)  # t with 19 dof: 6.5 at 3e-6
+        assert abs(means.mean() - exact) < 6.5 * error
+        # Mutation: the two values alike.
+        assert abs(means.mean() - {"b": 0.5, "k": 2.5}[name]) > 6.5 * error
+
+
+@pytest.mark.parametrize("rng_key", [0, None, "a", jax.random.split(KEY, 2), jnp.zeros(2)])
+def test_what_is_no_key_is_named(rng_key):
+    with pytest.raises(ValueError, match="rng_key must be one JAX key"):
+        check_key(rng_key)
+    check_key(KEY)
+    check_key(jax.random.PRNGKey(0))  # keys of the older kind
+
+
+@pytest.mark.parametrize("call", [sample, move])
+def test_one_key_is_for_all_chains(call):
+    with pytest.raises(ValueError, match="rng_key must be one JAX key"):
+        call(jax.random.split(KEY, 2), WALK, np.zeros(2), 5)
+
+
+def test_a_way_back_that_gives_nan_is_named():
+    with pytest.raises(ValueError, match=r"must be finite, got nan.*or mend constrain"):
+        sample(KEY, WALK, np.zeros(2), 50, 0, constrain=jnp.log)
+
+
+def test_moving_needs_a_step_a_kernel_and_a_start_inside():
     with pytest.raises(ValueError, match="num_steps must be"):
         move(KEY, WALK, np.zeros(2), 0)
+    with pytest.raises(ValueError, match="kernel must be"):
+        move(KEY, log_normal, np.zeros(2), 3)
+    with pytest.raises(ValueError, match=r"finite log density.*-inf for chain 1 at -1\.0"):
+        move(KEY, RandomWalk(outside), np.array([1.0, -1.0]), 3)
     assert move(KEY, WALK, {"a": np.zeros(7)}, 2)["a"].shape == (7,)

@@ -123,11 +123,22 @@ def test_noise_without_the_prior_of_the_coefficients_is_found():
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"shape": 0.0}, "shape must be positive"), ({"scale": -1.0}, "scale must be positive")],
+    [
+        ({"shape": 0.0}, "shape must be positive"),
+        ({"scale": -1.0}, "scale must be positive"),
+        ({"mean": np.array([0.0, np.nan])}, "mean must be finite everywhere"),
+        ({"precision": -np.eye(2)}, "precision must be symmetric, with no negative eigenvalue"),
+        ({"precision": np.array([[1.0, 0.5], [0.0, 1.0]])}, "precision must be symmetric"),
+    ],
 )
 def test_bad_priors_are_named(change, message):
     with pytest.raises(ValueError, match=message):
         regression_conditionals(X, Y, **(PRIOR | change))
+
+
+def test_a_flat_prior_is_admitted():
+    flat = {"mean": np.zeros(2), "precision": np.outer([1.0, 3.0], [1.0, 3.0]) / 7}
+    regression_conditionals(X, Y, **(PRIOR | flat))
 
 
 def test_no_block_is_named():

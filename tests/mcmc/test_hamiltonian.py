@@ -166,6 +166,14 @@ def test_a_trajectory_that_leaves_the_target_is_told_of(x64):
     assert np.isfinite(ravel_pytree(tree["posterior"]["x"].values)[0]).all()
 
 
+def test_a_whole_number_of_steps_may_be_a_float():
+    found, same = (
+        sample(jax.random.key(0), HMC(log_normal, 0.5, num_steps), jnp.zeros(2), 5, 0)
+        for num_steps in (3.0, 3)
+    )
+    np.testing.assert_array_equal(found["posterior"]["x"], same["posterior"]["x"])
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

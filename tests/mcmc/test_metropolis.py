@@ -7,6 +7,8 @@ import pytest
 from scipy import stats
 
 from bnnbook.mcmc.driver import sample
+from bnnbook.mcmc.hamiltonian import HMC
+from bnnbook.mcmc.langevin import MALA
 from bnnbook.mcmc.metropolis import Independence, MetropolisHastings, RandomWalk
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -133,10 +135,17 @@ def test_an_independence_sampler_accepts_as_often_as_theory_says():
     assert abs(mean - exact) < 0.01
 
 
-@pytest.mark.parametrize("step_size", [0.0, -1.0, np.nan])
+@pytest.mark.parametrize("step_size", [0.0, -1.0, np.nan, "a", None])
 def test_a_bad_step_size_is_named(step_size):
     with pytest.raises(ValueError, match="step_size must be positive and finite"):
         RandomWalk(log_normal, step_size)
+
+
+@pytest.mark.parametrize("scale", [0.0, [1.0, 0.0], np.ones((2, 2)), [[np.nan]], "a", None])
+@pytest.mark.parametrize("kernel", [RandomWalk, MALA, HMC])
+def test_a_scale_that_squashes_a_direction_is_named(kernel, scale):
+    with pytest.raises(ValueError, match="scale must be finite and without a direction"):
+        kernel(lambda x: -(x**2).sum(), scale=scale)
 
 
 @pytest.mark.parametrize("scale", [np.ones(2), np.ones((3, 2))])

@@ -174,6 +174,10 @@ def nowhere():
     numpyro.factor("never", jnp.where(z < 1e9, -jnp.inf, 0.0))
 
 
+def discrete():
+    numpyro.sample("y", dist.Normal(numpyro.sample("z", dist.Poisson(2.0)), 1.0), obs=0.5)
+
+
 def nothing_to_sample():
     numpyro.sample("y", dist.Normal(0.0, 1.0), obs=1.0)
 
@@ -186,6 +190,7 @@ def nothing_to_sample():
         ((line,), {"num_warmup": 0}, "num_warmup must be a whole number of at least 1"),
         ((line,), {"target_accept_prob": 1.0}, "target_accept_prob must be strictly between"),
         ((line,), {"max_tree_depth": 0}, "max_tree_depth must be"),
+        ((discrete,), {}, r"model must be without discrete unknowns .*got \['z'\]"),
         ((nothing_to_sample,), {}, "model must be a model with at least one site that is not"),
         ((nowhere,), {}, "model must have a finite log density"),
         ((linear_regression, (X, Y[1:])), {}, "X and y must have the same length"),

@@ -1,5 +1,8 @@
 """Warm-up hits its target acceptance, learns scales, and changes nothing afterwards."""
 
+from functools import partial
+
+import arviz as az
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,9 +44,11 @@ def test_running_moments_agree_with_numpy(x64, dense):
     moments = Moments(jnp.zeros((), int), jnp.zeros(3), jnp.zeros((3, 3) if dense else 3))
     for draw in draws:
         moments = add(moments, jnp.asarray(draw))
-    covariance = np.cov(draws.T) * 40 / 45 + 1e-3 * 5 / 45 * np.eye(3)
-    scale = np.asarray(scale_of(moments))
+    few, before = 1e-3 * 5 / 45, np.array([2.0, 0.1, 5.0])
+    covariance = np.cov(draws.T) * 40 / 45 + few * np.diag(before**2)
+    scale = np.asarray(scale_of(moments, jnp.diag(before) if dense else jnp.asarray(before)))
     if dense:
+        covariance += few * np.diag(np.diag(covariance))
         np.testing.assert_allclose(scale @ scale.T, covariance, rtol=1e-10, atol=1e-12)
     else:
         np.testing.assert_allclose(scale**2, np.diag(covariance), rtol=1e-10)
@@ -109,6 +114,53 @@ def test_dense_scales_make_directions_alike(x64):
     none = step_size(adapt_scale=False)
     assert dense > 0.5
     assert dense > 1.5 * diagonal > 3 * none
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_other_units_give_the_same_draws(x64, dense):
+    """A power of two rescales numbers exactly, so that draws must be equal to the last digit."""
+    starts = np.random.default_rng(0).normal(size=(4, 3)) @ np.linalg.cholesky(COVARIANCE).T
+
+    def draws(unit):
+        kernel = HMC(partial(log_normal_in, unit), 0.1, 5, scale=unit, jitter=0.3)
+        tree = sample(KEY, Tuned(kernel, dense=dense), starts * unit, 50, 300)
+        return tree["posterior"]["x"].values / unit
+
+    np.testing.assert_array_equal(draws(1.0), draws(2.0**-20))
+
+
+def log_normal_in(unit, x):
+    return log_normal(x / unit)
+
+
+@pytest.mark.parametrize(("dimension", "dense"), [(100, False), (20, True)])
+def test_scales_a_million_apart_are_learnt_in_float32(dimension, dense):
+    sds = np.logspace(-3, 3, dimension)
+    starts = np.random.default_rng(0).normal(size=(4, dimension)) * sds
+    kernel = Tuned(HMC(partial(log_scaled, sds), 0.1, 10, jitter=0.3), dense=dense)
+    draws = sample(KEY, kernel, starts, 500, 1500)["posterior"]["x"].values / sds
+    # Of at least 100 effective draws a chain and coordinate, whose squares have variance 2.
+    assert abs((draws**2).mean() - 1) < 4.5 * np.sqrt(2 / (dimension * 4 * 100))
+    assert max(float(az.rhat(draws[..., i])) for i in range(dimension)) < 1.05
+
+
+def log_scaled(sds, x):
+    return -0.5 * ((x / jnp.asarray(sds, x.dtype)) ** 2).sum()
+
+
+def test_directions_that_no_draw_has_shown_keep_a_width():
+    """In float32 too: draws on one line, far longer than the scale before."""
+    line = jnp.array([1.0, 3.0, -2.0]) * 1e4
+    moments = Moments(jnp.zeros((), int), jnp.zeros(3), jnp.zeros((3, 3)))
+    for t in jnp.linspace(-1, 1, 25):
+        moments = add(moments, t * line)
+    scale = scale_of(moments, jnp.eye(3))
+    assert scale.dtype == np.float32
+    assert np.isfinite(scale).all()
+    assert np.diag(scale).min() > 0
+    # Mutation: Stan's floor, in units of its own.
+    floored = moments.squares / 24 * 25 / 30 + 1e-3 * 5 / 30 * jnp.eye(3)
+    assert not np.isfinite(jnp.linalg.cholesky(floored)).all()
 
 
 def test_a_short_warm_up_tunes_the_step_alone(x64):

@@ -19,7 +19,7 @@ from jax.tree_util import keystr, tree_leaves_with_path
 
 from bnnbook import checks
 from bnnbook.datatree import from_draws
-from bnnbook.mcmc.kernel import AdaptiveKernel, Kernel, carrying_data
+from bnnbook.mcmc.kernel import AdaptiveKernel, Kernel, carrying_data, check_key
 from bnnbook.mcmc.nuts import SamplerWarning
 
 STUCK = 0.01
@@ -63,8 +63,9 @@ def sample(
         SamplerWarning: where there is but one chain, steps diverged, a chain all but stood still,
             a kernel that adapts was given no warm-up, or draws are outside the support.
     """
-    if not isinstance(kernel, Kernel):
-        raise checks.fail("kernel", "an object with the functions init and step", kernel)
+    _check_call(rng_key, kernel)
+    if constrain is not None and not callable(constrain):
+        raise checks.fail("constrain", "a function of a position, or None", constrain)
     num_samples = checks.at_least("num_samples", num_samples, 1)
     num_warmup = checks.at_least("num_warmup", num_warmup, 0)
     positions, num_chains = check_positions(initial_positions)
@@ -100,10 +101,23 @@ def move(rng_key: jax.Array, kernel: Any, positions: Any, num_steps: int) -> Any
         kernel: the kernel.
         positions: a pytree whose arrays have the chains as first axis.
         num_steps: how many steps.
+
+    Raises:
+        ValueError: where there is no step, or a position is not finite or outside the support.
     """
+    _check_call(rng_key, kernel)
     num_steps = checks.at_least("num_steps", num_steps, 1)
     positions, num_chains = check_positions(positions)
-    return _move(kernel, jax.random.split(rng_key, num_chains), positions, num_steps=num_steps)
+    keys = jax.random.split(rng_key, num_chains)
+    moved, value = _move(kernel, keys, positions, num_steps=num_steps)
+    _check_inside(value, positions)
+    return moved
+
+
+def _check_call(rng_key: Any, kernel: Any) -> None:
+    check_key(rng_key)
+    if isinstance(kernel, type) or not isinstance(kernel, Kernel):
+        raise checks.fail("kernel", "an object with the functions init and step", kernel)
 
 
 def one_step(kernel: Any, adapting: bool, state: Any, rng_key: jax.Array) -> tuple[Any, Any]:
@@ -145,8 +159,9 @@ def _move(kernel: Any, keys: Any, positions: Any, *, num_steps: int) -> Any:
         def step(state: Any, rng_key: jax.Array) -> Any:
             return kernel.step(rng_key, state)[0], None
 
-        keys = jax.random.split(rng_key, num_steps)
-        return jax.lax.scan(step, kernel.init(position), keys)[0].position
+        keys, start = jax.random.split(rng_key, num_steps), kernel.init(position)
+        end = jax.lax.scan(step, start, keys)[0].position
+        return end, getattr(start, "log_density", None)
 
     return jax.vmap(chain)(keys, positions)
 
@@ -176,15 +191,7 @@ def check_positions(positions: Any) -> tuple[Any, int]:
 
 def _start(kernel: Any, positions: Any) -> Any:
     states = _init(kernel, positions)
-    value = getattr(states, "log_density", None)
-    if value is not None and not np.isfinite(value).all():
-        chain = int(np.argmin(np.isfinite(value)))
-        at = jax.tree.map(lambda leaf: np.asarray(leaf)[chain], positions)
-        raise ValueError(
-            "initial_positions must have a finite log density at every chain's start, got "
-            f"{value[chain]} for chain {chain} at {at}: start inside the support, for example at "
-            "draws from the prior, or mend the log density where it is NaN"
-        )
+    _check_inside(getattr(states, "log_density", None), positions)
     for path, leaf in tree_leaves_with_path(states):
         if not np.isfinite(leaf).all():
             raise ValueError(
@@ -193,6 +200,17 @@ def _start(kernel: Any, positions: Any) -> Any:
                 "kernel without gradients, or a log density that is differentiable there"
             )
     return states
+
+
+def _check_inside(value: Any, positions: Any) -> None:
+    if value is not None and not np.isfinite(value).all():
+        chain = int(np.argmin(np.isfinite(value)))
+        at = jax.tree.map(lambda leaf: np.asarray(leaf)[chain], positions)
+        raise ValueError(
+            "initial_positions must have a finite log density at every chain's start, got "
+            f"{value[chain]} for chain {chain} at {at}: start inside the support, for example at "
+            "draws from the prior, or mend the log density where it is NaN"
+        )
 
 
 def named(tree: Any) -> dict[str, np.ndarray]:
@@ -215,7 +233,7 @@ def _check_finite(posterior: dict[str, np.ndarray]) -> None:
             raise ValueError(
                 f"draws of {name!r} must be finite, got {draws[chain, draw]} from draw {draw} of "
                 f"chain {chain} on: make step_size smaller, or rescale the parameters; of a Gibbs "
-                "sampler, mend the conditionals"
+                "sampler, mend the conditionals; or mend constrain, where one is given"
             )
 
 
@@ -246,6 +264,7 @@ def complaints(tree: xr.DataTree, *, adaptive: bool) -> list[str]:
     if accepted.min() < STUCK:
         found.append(
             f"chain {accepted.argmin()} accepted a share of {accepted.min():.2g} of its proposals "
-            "and hardly moved: make step_size smaller, or warm up with bnnbook.mcmc.warmup.Tuned"
+            "and hardly moved: make step_size smaller, or warm up with bnnbook.mcmc.warmup.Tuned, "
+            "or give an independence sampler a proposal with heavier tails"
         )
     return found

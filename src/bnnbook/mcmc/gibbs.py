@@ -16,7 +16,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bnnbook import checks
-from bnnbook.mcmc.kernel import Info, LogDensity, State, carrying_data, evaluate, kernel, known
+from bnnbook.mcmc.kernel import (
+    Info,
+    LogDensity,
+    State,
+    carrying_data,
+    evaluate,
+    kernel,
+    known,
+    like,
+)
 
 FloatArray = Array | np.ndarray
 Position = Mapping[str, Any]
@@ -35,8 +44,14 @@ class Gibbs:
     the evaluations, since no draw needs it."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.conditionals, Mapping):
+            raise checks.fail("conditionals", "a dictionary of blocks", self.conditionals)
         if not self.conditionals:
             raise checks.fail("conditionals", "at least one block", self.conditionals)
+        for name, draw in self.conditionals.items():
+            if not callable(draw):
+                expected = "a function of a key and a position"
+                raise checks.fail(f"conditionals[{name!r}]", expected, draw)
         # As a pytree a plain dictionary is sorted by name; this one keeps the order of the blocks.
         blocks = OrderedDict(
             (name, carrying_data(draw)) for name, draw in self.conditionals.items()
@@ -55,7 +70,8 @@ class Gibbs:
         position = dict(state.position)
         keys = jax.random.split(rng_key, len(self.conditionals))
         for key, (name, draw) in zip(keys, self.conditionals.items(), strict=True):
-            position[name] = jnp.asarray(draw(key, position), position[name].dtype)
+            new = draw(key, position)
+            position[name] = like(f"conditionals[{name!r}]", new, position[name])
         info = Info(jnp.ones(()), jnp.zeros((), bool), num_conditional_draws=len(keys))
         return self._state(position), info
 
@@ -87,12 +103,15 @@ def regression_conditionals(
         so other data of the same size compile nothing anew.
 
     Raises:
-        ValueError: where shape or scale are not positive, the data are not finite or not as many.
+        ValueError: where shape or scale are not positive, arrays are not finite or do not fit
+            together, or the precision is not symmetric and positive definite.
     """
-    for name, array in {"X": X, "y": y}.items():
+    arrays = {"X": (X, 2), "y": (y, 1), "mean": (mean, 1), "precision": (precision, 2)}
+    for name, (array, ndim) in arrays.items():
         if known(array):
-            checks.finite_array(name, array)
+            checks.finite_array(name, array, ndim=ndim)
     checks.same_length(X=X, y=y)
+    _check_prior(jnp.shape(X)[1], mean, precision)
     X, y, mean, precision = (jnp.asarray(array, float) for array in (X, y, mean, precision))
     total = precision + X.T @ X
     fitted = jnp.linalg.solve(total, precision @ mean + X.T @ y)
@@ -102,6 +121,23 @@ def regression_conditionals(
         "coefficients": partial(_coefficients, fitted, jnp.linalg.cholesky(total)),
         "noise_variance": partial(_noise_variance, X, y, mean, precision, shape, scale),
     }
+
+
+def _check_prior(num_coefficients: int, mean: Any, precision: Any) -> None:
+    shapes = {"mean": (num_coefficients,), "precision": (num_coefficients,) * 2}
+    for name, array in {"mean": mean, "precision": precision}.items():
+        if jnp.shape(array) != shapes[name]:
+            raise checks.fail(name, f"of shape {shapes[name]} like X", jnp.shape(array))
+    if known(precision):
+        matrix = np.asarray(precision, float)
+        if not np.allclose(matrix, matrix.T) or _least_share(matrix) < -1e-12:
+            raise checks.fail("precision", "symmetric, with no negative eigenvalue", precision)
+
+
+def _least_share(matrix: np.ndarray) -> float:
+    """The least eigenvalue beside the largest: of a flat direction it is zero but for rounding."""
+    values = np.linalg.eigvalsh(matrix)
+    return float(values.min() / max(abs(values).max(), np.finfo(float).tiny))
 
 
 def _coefficients(mean: Any, root: Any, rng_key: jax.Array, position: Position) -> Any:

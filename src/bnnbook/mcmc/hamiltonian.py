@@ -26,6 +26,7 @@ from bnnbook.mcmc.kernel import (
     accept,
     as_vector,
     check_positive,
+    check_scale,
     full_scale,
     kernel,
     known,
@@ -97,8 +98,10 @@ class HMC:
 
     def __post_init__(self) -> None:
         check_positive(step_size=self.step_size)
+        check_scale(self.scale)
         if known(self.num_steps):
-            checks.at_least("num_steps", self.num_steps, 1)
+            whole = checks.at_least("num_steps", self.num_steps, 1)
+            object.__setattr__(self, "num_steps", whole)
         for name in ("jitter", "persistence"):
             if known(value := getattr(self, name)):
                 checks.probability(name, value)

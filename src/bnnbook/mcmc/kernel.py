@@ -132,20 +132,85 @@ def check_positive(**values: Any) -> None:
     """Refuse settings, given by keyword, that are known and not positive and finite everywhere."""
     for name, value in values.items():
         # By NumPy: inside a trace JAX's own functions make something unknown of what is known.
-        if known(value) and not (np.isfinite(value).all() and (np.asarray(value) > 0).all()):
+        if known(value) and not (_reals(value) > 0).all():
             raise checks.fail(name, "positive and finite", value)
 
 
-def evaluate(log_density: LogDensity, position: Any) -> Float[Array, ""]:
+def check_scale(scale: Any) -> None:
+    """Refuse scales of a proposal that are known and are not finite, or squash a direction."""
+    if not known(scale):
+        return
+    array = _reals(scale)
+    square = array.ndim == 2 and array.shape[0] == array.shape[1]
+    sizes = np.linalg.slogdet(array)[0] if square and np.isfinite(array).all() else array
+    if not np.isfinite(array).all() or (np.ndim(sizes) < 2 and not np.all(sizes)):
+        raise checks.fail("scale", "finite and without a direction of no width", scale)
+
+
+def _reals(value: Any) -> np.ndarray:
+    """An array of real numbers; NaN, which no check lets pass, for whatever is not one."""
+    try:
+        array = np.asarray(value, float)
+    except (TypeError, ValueError):
+        return np.array(np.nan)
+    return np.where(np.isfinite(array), array, np.nan)
+
+
+def check_key(rng_key: Any) -> None:
+    """Refuse what is not one JAX key.
+
+    Raises:
+        ValueError: where it is a number, or an array of keys.
+    """
+    dtype, shape = getattr(rng_key, "dtype", None), np.shape(rng_key)
+    new = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
+    if not new and not (dtype == np.uint32 and shape == (2,)):
+        raise checks.fail("rng_key", "one JAX key, such as jax.random.key(0)", rng_key)
+
+
+def evaluate(
+    log_density: Callable[..., Any], *position: Any, name: str = "log_density"
+) -> Float[Array, ""]:
     """The log density at a position, in the precision in force.
 
     Raises:
-        ValueError: where the function does not return one number.
+        ValueError: where the function is none, or does not return one real number.
     """
-    value = jnp.asarray(log_density(position))
-    if value.shape != ():
-        raise checks.fail("log_density", "a function that returns one number", value.shape)
-    return value.astype(float)
+    expected = "a function that returns one number"
+    if not callable(log_density):
+        raise checks.fail(name, expected, log_density)
+    value = log_density(*position)
+    shape, dtype = np.shape(value), None if value is None else jnp.result_type(value)
+    if shape != () or dtype is None or jnp.issubdtype(dtype, jnp.complexfloating):
+        raise checks.fail(name, expected, value if dtype is None else f"{dtype} of shape {shape}")
+    return jnp.asarray(value).astype(float)
+
+
+def like(name: str, new: Any, position: Any) -> Any:
+    """What a function of the user returned, as a position: with its tree, shapes and types.
+
+    Raises:
+        ValueError: where it has another structure or shape, which would be broadcast in silence,
+            or numbers of a kind that would be rounded in silence.
+    """
+    got_tree, wanted_tree = str(jax.tree.structure(new)), str(jax.tree.structure(position))
+    if got_tree != wanted_tree:
+        expected = f"a function that returns a position of the structure {wanted_tree}"
+        raise checks.fail(name, expected, got_tree)
+    for one, other in zip(jax.tree.leaves(new), jax.tree.leaves(position), strict=True):
+        got, wanted = jnp.result_type(one), jnp.result_type(other)
+        if np.shape(one) != np.shape(other) or _kind(got) > _kind(wanted):
+            expected = f"a function that returns {wanted} of shape {np.shape(other)}"
+            raise checks.fail(
+                name, f"{expected}, as the position", f"{got} of shape {np.shape(one)}"
+            )
+    return jax.tree.map(lambda a, b: jnp.asarray(a, b.dtype), new, position)
+
+
+def _kind(dtype: Any) -> int:
+    """Truth values, whole numbers, real numbers, others: each can hold those before it."""
+    names = ("bool", "integral", "real floating")
+    return next((i for i, name in enumerate(names) if jnp.isdtype(dtype, name)), len(names))
 
 
 def as_vector(
@@ -203,3 +268,8 @@ def accept(
 def broken(log_density: Float[Array, ""]) -> Array:
     """Whether a log density is NaN or +∞. Minus infinity is none of these: a place outside."""
     return ~(log_density < jnp.inf)
+
+
+def broken_ratio(log_ratio: Float[Array, ""], log_density: Float[Array, ""]) -> Array:
+    """Whether Metropolis' ratio is NaN or +∞, which inside the support no right proposal gives."""
+    return broken(log_ratio) & (log_density != -jnp.inf)

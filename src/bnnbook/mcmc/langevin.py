@@ -25,6 +25,7 @@ from bnnbook.mcmc.kernel import (
     as_vector,
     broken,
     check_positive,
+    check_scale,
     full_scale,
     kernel,
     known,
@@ -50,6 +51,7 @@ class MALA:
 
     def __post_init__(self) -> None:
         check_positive(step_size=self.step_size)
+        check_scale(self.scale)
 
     def init(self, position: Any) -> State:
         """The state of a chain that starts at a position."""

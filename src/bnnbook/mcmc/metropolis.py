@@ -22,10 +22,13 @@ from bnnbook.mcmc.kernel import (
     accept,
     as_vector,
     broken,
+    broken_ratio,
     check_positive,
+    check_scale,
     evaluate,
     full_scale,
     kernel,
+    like,
     stretch,
 )
 
@@ -48,16 +51,15 @@ class MetropolisHastings:
     def step(self, rng_key: jax.Array, state: State) -> tuple[State, Info]:
         """Propose, compare, accept or stay."""
         for_proposal, for_accept = jax.random.split(rng_key)
-        new = self.propose(for_proposal, state.position)
-        new = jax.tree.map(lambda a, b: jnp.asarray(a, b.dtype), new, state.position)
+        new = like("propose", self.propose(for_proposal, state.position), state.position)
         proposed = State(new, evaluate(self.log_density, new))
         log_ratio = proposed.log_density - state.log_density
         if self.log_proposal is not None:
-            log_ratio += self.log_proposal(state.position, new)
-            log_ratio -= self.log_proposal(new, state.position)
+            log_ratio += evaluate(self.log_proposal, state.position, new, name="log_proposal")
+            log_ratio -= evaluate(self.log_proposal, new, state.position, name="log_proposal")
+        bad = broken_ratio(log_ratio, proposed.log_density)
         state, accept_prob = accept(for_accept, log_ratio, proposed, state)
-        info = Info(accept_prob, broken(proposed.log_density), num_density_evaluations=1)
-        return state, info
+        return state, Info(accept_prob, bad, num_density_evaluations=1)
 
 
 @kernel
@@ -77,6 +79,7 @@ class RandomWalk:
 
     def __post_init__(self) -> None:
         check_positive(step_size=self.step_size)
+        check_scale(self.scale)
 
     def init(self, position: Any) -> State:
         """The state of a chain that starts at a position."""
@@ -119,14 +122,13 @@ class Independence:
     def step(self, rng_key: jax.Array, state: State) -> tuple[State, Info]:
         """Propose, compare weights, accept or stay."""
         for_proposal, for_accept = jax.random.split(rng_key)
-        new = self.propose(for_proposal)
-        new = jax.tree.map(lambda a, b: jnp.asarray(a, b.dtype), new, state.position)
+        new = like("propose", self.propose(for_proposal), state.position)
         proposed = State(new, evaluate(self.log_density, new))
 
         def log_weight(of: State) -> Any:
-            return of.log_density - evaluate(self.log_proposal, of.position)
+            return of.log_density - evaluate(self.log_proposal, of.position, name="log_proposal")
 
         log_ratio = log_weight(proposed) - log_weight(state)
+        bad = broken_ratio(log_ratio, proposed.log_density)
         state, accept_prob = accept(for_accept, log_ratio, proposed, state)
-        info = Info(accept_prob, broken(proposed.log_density), num_density_evaluations=1)
-        return state, info
+        return state, Info(accept_prob, bad, num_density_evaluations=1)

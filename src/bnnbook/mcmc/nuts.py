@@ -18,6 +18,7 @@ from numpyro.infer import MCMC, NUTS
 
 from bnnbook import checks
 from bnnbook.datatree import from_draws
+from bnnbook.mcmc.kernel import check_key
 from bnnbook.models.sites import in_force
 
 Model = Callable[..., Any]
@@ -56,6 +57,7 @@ class Settings(NamedTuple):
 
 
 DEFAULTS = Settings()
+DISCRETE = "sum them out, or sample with Gibbs or MetropolisHastings of bnnbook.mcmc"
 NO_START = (
     "model must have a finite log density and gradient where chains start (each unconstrained "
     "parameter between -2 and 2), got none in its tries: look for data outside the support, or "
@@ -102,8 +104,8 @@ def sample(
         step_size), ``observed_data`` where the model has some, and the settings as attributes.
 
     Raises:
-        ValueError: where a setting makes no sense, the model has nothing to sample, or its density
-            is not finite at any start.
+        ValueError: where a setting makes no sense, the model has nothing to sample or discrete
+            unknowns, or its density is not finite at any start.
 
     Warns:
         SamplerWarning: where draws diverged, trajectories were cut short at the greatest tree
@@ -120,8 +122,9 @@ def sample(
             adapt_mass_matrix=adapt_mass_matrix,
         )
     )
+    check_key(rng_key)
     args, kwargs = in_force(model_args, model_kwargs or {})
-    observed = _observed(model, args, kwargs)
+    observed = observed_values(model, args, kwargs)
     tree = _tree(_run(rng_key, model, args, kwargs, settings), observed, settings)
     _warn(tree, settings)
     return tree
@@ -157,8 +160,9 @@ def compiled(
         return _run(rng_key, model, args, kwargs, settings)
 
     def run(rng_key: jax.Array, model_args: Sequence[Any] = ()) -> xr.DataTree:
+        check_key(rng_key)
         args, kwargs = in_force(model_args, given)
-        observed = _observed(model, args, kwargs)
+        observed = observed_values(model, args, kwargs)
         draws = draw(rng_key, args)
         # Inside a compiled function NumPyro cannot complain of a start that is not finite.
         if not np.isfinite(draws[1]["energy"]).all():
@@ -192,16 +196,26 @@ def _tree(
     )
 
 
-def _observed(
+def observed_values(
     model: Model, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
-    """The observed sites of one run of the model; errors of its own arguments come up here."""
+    """The observed sites of one run of the model; errors of its own arguments come up here.
+
+    Raises:
+        ValueError: where the model is none that a sampler with gradients can take.
+    """
+    if not callable(model):
+        raise checks.fail("model", "a NumPyro model, a function", model)
     seeded = numpyro.handlers.seed(model, jax.random.key(0))
     with numpyro.handlers.block():
         trace = numpyro.handlers.trace(_starting(seeded)).get_trace(*args, **kwargs)
     sites = {k: site for k, site in trace.items() if site["type"] == "sample"}
     if all(site["is_observed"] for site in sites.values()):
         raise checks.fail("model", "a model with at least one site that is not observed", [*sites])
+    unknown = {k: site for k, site in sites.items() if not site["is_observed"]}
+    discrete = [k for k, site in unknown.items() if site["fn"].support.is_discrete]
+    if discrete:
+        raise checks.fail("model", f"without discrete unknowns ({DISCRETE})", discrete)
     return {k: np.asarray(site["value"]) for k, site in sites.items() if site["is_observed"]}
 
 

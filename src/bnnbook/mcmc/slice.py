@@ -57,7 +57,8 @@ class Slice:
     def __post_init__(self) -> None:
         check_positive(width=self.width)
         if known(self.max_steps):
-            checks.at_least("max_steps", self.max_steps, 1)
+            whole = checks.at_least("max_steps", self.max_steps, 1)
+            object.__setattr__(self, "max_steps", whole)
 
     def init(self, position: Any) -> State:
         """The state of a chain that starts at a position."""

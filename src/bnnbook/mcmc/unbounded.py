@@ -10,10 +10,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpyro  # noqa: F401 (before its parts: ArviZ registers it lazily)
 from numpyro.infer import init_to_uniform
 from numpyro.infer.util import initialize_model
 
 from bnnbook import checks
+from bnnbook.mcmc.kernel import check_key
+from bnnbook.mcmc.nuts import NO_START, observed_values
 from bnnbook.models.sites import in_force
 
 
@@ -44,12 +47,23 @@ def posterior(
         model_args: its positional arguments, data among them.
         model_kwargs: its arguments by keyword, such as priors.
         num_chains: how many starts.
+
+    Raises:
+        ValueError: where the model has nothing to sample or discrete unknowns, or no start with a
+            finite log density and gradient is found.
     """
+    check_key(rng_key)
     num_chains = checks.at_least("num_chains", num_chains, 1)
     args, kwargs = in_force(model_args, model_kwargs or {})
+    observed_values(model, args, kwargs)
     keys = jax.random.split(rng_key, num_chains)
     of_model = {"model_args": args, "model_kwargs": kwargs, "init_strategy": init_to_uniform()}
-    info = [initialize_model(key, model, **of_model) for key in keys]
+    try:
+        info = [initialize_model(key, model, **of_model) for key in keys]
+    except RuntimeError as error:
+        if "initial parameters" not in str(error):
+            raise
+        raise ValueError(NO_START) from error
     starts = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[i.param_info.z for i in info])
     potential, constrain = info[0].potential_fn, info[0].postprocess_fn
     return Unbounded(lambda u: -potential(u), constrain, starts)

@@ -92,16 +92,25 @@ def add(moments: Moments, x: Vector) -> Moments:
     return Moments(count, mean, moments.squares + product)
 
 
-def scale_of(moments: Moments) -> Float[Array, "..."]:
-    """Standard deviations, or the Cholesky root of the covariance, drawn a little to 1e-3.
+def scale_of(moments: Moments, before: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Standard deviations, or the Cholesky root of the covariance, drawn a little to those before.
 
-    Stan's shrinkage: five imaginary draws of variance 1e-3 keep the estimate of few regular.
+    Stan's shrinkage, five imaginary draws of variance 1e-3, keeps the estimate of few regular. Here
+    that is in units of the scale before, so that whoever measures in other units gets the same
+    sampler, and a scale that is far too long shrinks by a hundred or so at each window. A root is
+    taken of the correlations, which scales that differ by many powers of ten cannot spoil, and only
+    where there are at least five draws a coordinate: of fewer, which are alike, chance makes many.
     """
-    n = moments.count
-    variance = moments.squares / (n - 1) * n / (n + 5)
-    if variance.ndim == 1:
-        return jnp.sqrt(variance + 1e-3 * 5 / (n + 5))
-    return jnp.linalg.cholesky(variance + 1e-3 * 5 / (n + 5) * jnp.eye(len(variance)))
+    n, dense = moments.count, moments.squares.ndim == 2
+    few = 1e-3 * 5 / (n + 5)
+    covariance = moments.squares / (n - 1) * n / (n + 5)
+    variance = jnp.diag(covariance) if dense else covariance
+    sd = jnp.sqrt(variance + few * ((before**2).sum(axis=1) if dense else before**2))
+    if not dense:
+        return sd
+    correlation = jnp.where(n >= 5 * len(sd), covariance / jnp.outer(sd, sd), 0.0)
+    correlation += jnp.diag(1 + few - jnp.diag(correlation))  # few: a root in float32 as well
+    return sd[:, None] * jnp.linalg.cholesky(correlation)
 
 
 class Tuning(NamedTuple):
@@ -183,7 +192,9 @@ class Tuned:
         return add(state.moments, ravel_pytree(state.position)[0])
 
     def _with_new_scale(self, state: Tuning, step_size: Any) -> Tuning:
-        of_kernel = state.of_kernel._replace(scale=scale_of(state.moments), step_size=step_size)
+        of_kernel = state.of_kernel._replace(
+            scale=scale_of(state.moments, state.of_kernel.scale), step_size=step_size
+        )
         tuning, moments = start_search(step_size), self._no_moments(of_kernel)
         return state._replace(of_kernel=of_kernel, step_size=tuning, moments=moments)
 
