@@ -99,6 +99,17 @@ def test_one_sense_seeks_a_mode_and_the_other_covers_all():
     )
 
 
+def test_a_wide_minimum_over_ripples_is_found_too():
+    """From a quarter of p's spread each search falls into one ripple; from p's own, over all."""
+    ripples = stats.norm.logpdf(X, 0, 2) + 1.5 * np.cos(6 * X)
+    minima = kl.mode_seeking(X, ripples, num_starts=1)
+    wide = max(minima, key=lambda fit: fit.sd)
+    assert wide.sd > 1.5
+    for shift, stretch in ((0.05, 1.0), (0.0, 1.02), (0.0, 0.98)):
+        near = stats.norm.logpdf(X, wide.mean + shift, wide.sd * stretch)
+        assert kl.kl_grid(X, near, ripples) > wide.divergence
+
+
 def test_senses_follow_the_units():
     scaled = kl.mode_seeking(1e3 * X + 50, BUMPS)
     assert scaled[0].mean == pytest.approx(1e3 * kl.mode_seeking(X, BUMPS)[0].mean + 50, rel=1e-5)

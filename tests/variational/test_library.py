@@ -82,7 +82,7 @@ def lone(y):
 
 def test_what_breaks_is_named():
     data = (np.array([0.5, 1.0]),)
-    with pytest.raises(FitError, match=r"guide 'mean field' is not finite at step \d+"):
+    with pytest.raises(FitError, match=r"not finite at step \d+: the log density is nan for scale"):
         fit_guide(KEY, shifted, data, num_steps=2000)
     with pytest.raises(FitError, match="not finite at step 0, where the search starts"):
         fit_guide(KEY, impossible, data, num_steps=50)

@@ -7,6 +7,7 @@ does (Yao, Vehtari, Simpson and Gelman 2018). Chapter "Variational inference" in
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -99,7 +100,7 @@ class Approximation:
         )
         x, log_weights = self._drawn(rng_key, shape[0] * shape[1])
         with jax.enable_x64(self.dtype == "float64"):
-            named = jax.vmap(self._named)(jnp.asarray(x))
+            named = self._named(jnp.asarray(x))
         posterior = {k: np.asarray(v).reshape(*shape, *v.shape[1:]) for k, v in named.items()}
         return from_draws(
             posterior=posterior,
@@ -113,16 +114,22 @@ class Approximation:
 
     def _named(self, x: Any) -> dict[str, Any]:
         if self.target.constrain is not None:
-            return self.target.constrain(x)
-        return {name: x[i] for i, name in enumerate(self.target.names)}
+            return _each(x, function=self.target.constrain)
+        return {name: x[:, i] for i, name in enumerate(self.target.names)}
 
     def _drawn(
         self, rng_key: Array, num_draws: int
     ) -> tuple[Float[np.ndarray, "draw d"], Float[np.ndarray, " draw"]]:
         with jax.enable_x64(self.dtype == "float64"):
             x, log_q = self.sampler(rng_key, num_draws)
-            log_p = jax.jit(jax.vmap(self.target.log_density))(x)
+            log_p = _each(x, function=self.target.log_density)
         return np.asarray(x), np.asarray(log_p, dtype=np.float64) - np.asarray(log_q)
+
+
+@partial(jax.jit, static_argnames="function")
+def _each(x: Float[Array, "draw d"], *, function: Callable[[Any], Any]) -> Any:
+    """A function of each draw, compiled once for a target, whoever asks and how often."""
+    return jax.vmap(function)(x)
 
 
 def mean_and_error(terms: Float[np.ndarray, " draw"]) -> tuple[float, float]:

@@ -178,7 +178,8 @@ def mode_seeking(x: ArrayLike, log_p: ArrayLike, num_starts: int = 12) -> tuple[
     """The normals q at which KL(q‖p) has a minimum, the least first: often one for each mode of p.
 
     This is the divergence that variational inference minimises. The search starts at several
-    points of the grid; the grid must hold q as well as p.
+    points of the grid, and at p's own mean and standard deviation; the grid must hold q as well
+    as p.
 
     Args:
         x: the grid, increasing, shape (n,).
@@ -194,8 +195,12 @@ def mode_seeking(x: ArrayLike, log_p: ArrayLike, num_starts: int = 12) -> tuple[
     mass = np.cumsum(np.exp(p) * np.gradient(grid))
     levels = (np.arange(checks.at_least("num_starts", num_starts, 1)) + 0.5) / num_starts
     centres = np.interp(levels, mass / mass[-1], grid)
-    spread = mass_covering(grid, p).sd
-    found = [_minimum(grid, p, centre, spread / 4) for centre in centres]
+    cover = mass_covering(grid, p)
+    spread = cover.sd
+    starts = [(centre, spread / 4) for centre in centres]
+    # Where p is one wide hump, narrow starts may all end in its ripples.
+    starts.append((cover.mean, cover.sd))
+    found = [_minimum(grid, p, centre, sd) for centre, sd in starts]
     distinct: list[NormalFit] = []
     for fit in sorted((f for f in found if f), key=lambda f: f.divergence):
         if all(abs(fit.mean - f.mean) + abs(fit.sd - f.sd) > 1e-3 * spread for f in distinct):

@@ -2,11 +2,13 @@ r"""The search for the nearest member of a family: stochastic gradient ascent on
 
 At each step a few draws from q estimate the gradient and an Optax optimiser turns it into a step,
 measured in q's own standard deviations (see ``families``). Steps run in a compiled scan, a window
-at a time. When the ELBO's average over a window no longer rises by more than its own noise, and the
-average gradient no longer points anywhere, the step size is cut to a quarter; after a few cuts the
-search ends, and the states of the last phase are averaged (Polyak and Juditsky 1992; Dhaka et al.
-2020; Welandawe et al. 2022 on cutting). Whether it has arrived is then asked afresh, by the average
-gradient at the end. Chapter "Variational inference" introduces it.
+at a time. A search is at rest when neither the ELBO nor the average gradient shows a trend beyond
+its own standard error, over as many windows as it takes for that error to be small: noise that
+could hide a trend is no rest, so that small batches are watched for longer. Then the step size is
+cut to a quarter; after a few cuts the search ends, and the states since it was last seen to move
+are averaged (Polyak and Juditsky 1992; Dhaka et al. 2020; Welandawe et al. 2022 on cutting).
+Whether it has arrived is then asked afresh, by the average gradient at the end. Chapter
+"Variational inference" introduces it.
 """
 
 import time
@@ -35,9 +37,14 @@ CUT, NUM_CUTS = 0.25, 3
 ARRIVED = 0.1
 """Of a standard deviation: the search has arrived when no average gradient exceeds it."""
 DRIFT = 0.05
-"""Of a standard deviation: while an average gradient exceeds this and its noise, steps stay."""
+"""Of a standard deviation: while an average gradient exceeds this and its noise, steps stay; and
+they stay until its error is below this."""
+SIGNIFICANT = 4.0
+"""Standard errors by which a trend must exceed nought to be one."""
+AWAY = 1e30
+"""Of the target's scale: a mean or a standard deviation beyond it never comes back."""
 LOST = 100.0
-"""Nats a parameter below the start (and below twice the start): the search has diverged."""
+"""Nats a parameter below the start (and ten times the start's spread): the search diverged."""
 
 
 class FitError(ValueError):
@@ -130,10 +137,10 @@ def fit(
         num_draws: draws from q a step, at least two.
         batch_size: rows of data a step, drawn with replacement, for targets made with ``rows``; all
             of the data where it is None.
-        window: steps between two looks at the ELBO and the gradient. Small batches make both noisy:
-            then longer windows are needed to see what is left to do.
+        window: steps between two looks at the ELBO and the gradient. Where small batches make both
+            noisy, several windows are taken together.
         tolerance: rises of the window's average by less than this, in nats, or by less than twice
-            its error, count as none. None: no looks, ``num_steps`` at the full step size.
+            its error, count as none. None: ``num_steps`` at the full step size.
         initial: a state to start from.
         initial_scale: else the start has the target's own location, and its scale times this.
         num_check_draws: draws for the final ELBO and gradient.
@@ -198,6 +205,7 @@ def fit_seeds(
     """
     begin = time.perf_counter()
     flat = as_flat(target, dimension)
+    _check_arguments(flat, family, optimizer, estimator, dimension)
     search = _Search(
         density=_Density(flat.log_density, flat.log_density_of_rows, flat.num_rows, batch_size),
         family=family,
@@ -206,8 +214,9 @@ def fit_seeds(
         num_draws=checks.at_least("num_draws", num_draws, 2),
     )
     _check_batch(flat, batch_size)
+    num_steps = checks.at_least("num_steps", num_steps, 1)
     rule = _Rule(
-        checks.at_least("num_steps", num_steps, 1),
+        num_steps,
         min(checks.at_least("window", window, 1), num_steps),
         None if tolerance is None else checks.positive("tolerance", tolerance),
     )
@@ -258,7 +267,7 @@ def optimise(
     def step(carry: _Carry, i: Any) -> tuple[_Carry, None]:
         rate = 0.5 * (1 + jnp.cos(jnp.pi * i / num_steps))
         last = 4 * i >= 3 * num_steps
-        return _step(search, rng_key, carry, i, rate, last)[0], None
+        return _step(search, _step_keys(rng_key, i), carry, i, rate, last)[0], None
 
     carry, _ = jax.lax.scan(step, _begin(search, params), jnp.arange(num_steps))
     return _average(carry)
@@ -353,10 +362,10 @@ def _begin(search: _Search, params: Params) -> _Carry:
 
 
 def _step(
-    search: _Search, rng_key: Array, carry: _Carry, i: Any, rate: Any, averaged: Any = True
+    search: _Search, keys: Array, carry: _Carry, i: Any, rate: Any, averaged: Any = True
 ) -> tuple[_Carry, Any]:
     """One step of one seed: estimate, step in local coordinates, move, unless it has failed."""
-    key_rows, key_draws = _step_keys(rng_key, i)
+    key_rows, key_draws = keys
     density, params = search.density.at(key_rows), carry.params
     estimate = search.estimator(key_draws, density, search.family, params, search.num_draws)
     uphill = local_gradient(search.family, params, estimate.gradient)
@@ -404,7 +413,9 @@ def _window(
 ) -> tuple[_Carry, Any]:
     def one(key: Array, carry: _Carry, rate: Any) -> tuple[_Carry, Any]:
         steps = first + jnp.arange(length)
-        return jax.lax.scan(lambda c, i: _step(search, key, c, i, rate), carry, steps)
+        # All at once: one by one they cost a twentieth of a step.
+        each = jax.vmap(_step_keys, (None, 0))(key, steps), steps
+        return jax.lax.scan(lambda c, ki: _step(search, ki[0], c, ki[1], rate), carry, each)
 
     if len(keys) > 1:
         return jax.vmap(one)(keys, carries, rates)
@@ -413,59 +424,126 @@ def _window(
     return jax.tree.map(lambda leaf: leaf[None], alone)
 
 
+class _Window(NamedTuple):
+    """What one window tells of one seed."""
+
+    elbo: float
+    variance: float
+    """Of that average."""
+    gradients: tuple[Params, Params]
+    """Sums of the local gradients and of their squares."""
+    length: int
+
+
+class _Watch:
+    """Whether one seed is at rest, from the windows since it was last seen to move."""
+
+    def __init__(self, rule: _Rule) -> None:
+        self.rule = rule
+        self.windows: list[_Window] = []
+        self.cuts = 0
+        self.begun = 0
+        """The step at which this phase began."""
+
+    def look(self, window: _Window, step: int) -> str:
+        """Take in another window: is it "moving", "at rest", or is that still "unclear"?"""
+        self.windows.append(window)
+        if self.cuts > NUM_CUTS or len(self.windows) < 2:
+            return "unclear"
+        tolerance = self.rule.tolerance or 0.0
+        rise, error = _rise(self.windows)
+        size, size_error = _entries(*_pooled(self.windows))
+        trend = (size > DRIFT) & (size > SIGNIFICANT * size_error)
+        if trend.any() or rise > max(tolerance, SIGNIFICANT * error):
+            self.windows = self.windows[-1:]
+            return "moving"
+        # Where noise would hide a trend for too long, half of what is left is spent on waiting.
+        waited = 2 * (step - self.begun) >= self.rule.num_steps - self.begun
+        clear = (size_error <= DRIFT).all() or waited
+        still = self.rule.tolerance is not None and rise < max(tolerance, 2 * error)
+        if still and clear:
+            self.windows, self.begun = [], step
+            self.cuts += 1
+            return "at rest"
+        return "unclear"
+
+
+def _rise(windows: list[_Window]) -> tuple[float, float]:
+    """By how much the ELBO of the later half of some windows exceeds the earlier's, and its error.
+
+    With an odd number the oldest counts in neither.
+    """
+    half = len(windows) // 2
+    now, before = windows[-half:], windows[-2 * half : -half]
+    rise = np.mean([w.elbo for w in now]) - np.mean([w.elbo for w in before])
+    variance = sum(w.variance for w in [*now, *before]) / half**2
+    return float(rise), float(np.sqrt(variance))
+
+
+def _pooled(windows: list[_Window]) -> tuple[tuple[Params, Params], int]:
+    sums = jax.tree.map(lambda *leaves: sum(leaves), *[w.gradients for w in windows])
+    return sums, sum(w.length for w in windows)
+
+
 def _run(keys: Array, search: _Search, rule: _Rule, states: Params, flat: FlatTarget) -> _Run:
     """Windows of steps until all seeds have cut their steps often enough, or steps run out."""
     carries = jax.vmap(partial(_begin, search))(states)
-    cuts = np.zeros(len(keys), dtype=int)
+    watches = [_Watch(rule) for _ in keys]
     history: list[tuple[np.ndarray, np.ndarray]] = []
-    ages, rates_used, first = np.zeros(len(keys), dtype=int), [], 0
-    while first < rule.num_steps and (cuts <= NUM_CUTS).any():
+    rates_used, first = [], 0
+    while first < rule.num_steps and any(w.cuts <= NUM_CUTS for w in watches):
         length = min(rule.window, rule.num_steps - first)
-        rates = CUT ** np.minimum(cuts, NUM_CUTS).astype(float)
+        rates = CUT ** np.array([min(w.cuts, NUM_CUTS) for w in watches], dtype=float)
         rate = jnp.asarray(rates, carries.count.dtype)
         carries, trace = _window(keys, carries, first, rate, search=search, length=length)
         history.append((np.asarray(trace[0], float), np.asarray(trace[1], float)))
         rates_used.append(np.repeat(rates[:, None], length, axis=1))
         _check_window(keys, search, states, carries, history, first, flat)
-        first, ages = first + length, ages + 1
-        still = _still(history, rule) & ~_drifting(carries, length) & (ages >= 2)
-        still &= cuts <= NUM_CUTS
-        cuts, ages = cuts + still, np.where(still, 0, ages)
-        carries = _forget(carries, still & (cuts <= NUM_CUTS) & (first < rule.num_steps))
+        first += length
+        gradients = jax.tree.map(np.asarray, carries.gradients)
+        seen = [
+            watch.look(
+                _Window(
+                    history[-1][0][seed].mean(),
+                    history[-1][0][seed].var() / length,
+                    _of_seed(gradients, seed),
+                    length,
+                ),
+                first,
+            )
+            for seed, watch in enumerate(watches)
+        ]
+        if first < rule.num_steps:
+            done = np.array([watch.cuts > NUM_CUTS for watch in watches])
+            rest = np.array([s == "at rest" for s in seen]) & ~done
+            carries = _forget(
+                _settle(carries, rest), rest | np.array([s == "moving" for s in seen])
+            )
         carries = carries._replace(gradients=jax.tree.map(jnp.zeros_like, carries.gradients))
     traces, errors = (np.concatenate(part, axis=1) for part in zip(*history, strict=True))
     params = jax.vmap(_average)(carries)
     return _Run(params, traces, errors, np.concatenate(rates_used, axis=1))
 
 
-def _still(history: list[Any], rule: _Rule) -> Any:
-    """For each seed, whether the last window's ELBO rose by no more than noise over the one before.
+def _settle(carries: _Carry, seeds: Any) -> _Carry:
+    """Begin a phase at the average of the one before, which has less noise than its last state."""
 
-    The noise is that of a window's average, from the spread within both.
-    """
-    if rule.tolerance is None or len(history) < 2:
-        return np.zeros(len(history[-1][0]), dtype=bool)
-    now, before = history[-1][0], history[-2][0]
-    variance = sum(w.var(axis=1) / w.shape[1] for w in (now, before))
-    rise = now.mean(axis=1) - before.mean(axis=1)
-    return rise < np.maximum(rule.tolerance, 2 * np.sqrt(variance))
+    def put(average: Any, last: Any) -> Any:
+        chosen = jnp.asarray(seeds).reshape(-1, *[1] * (last.ndim - 1))
+        return jnp.where(chosen, average, last)
+
+    average = jax.vmap(_average)(carries)
+    return carries._replace(params=jax.tree.map(put, average, carries.params))
 
 
 def _forget(carries: _Carry, seeds: Any) -> _Carry:
-    """Begin a new average where a new phase begins."""
+    """Begin a new average where a new phase begins, or a seed was seen to move."""
 
     def clear(leaf: Any) -> Any:
         return jnp.where(jnp.asarray(seeds).reshape(-1, *[1] * (leaf.ndim - 1)), 0, leaf)
 
     total, count = jax.tree.map(clear, (carries.total, carries.count))
     return carries._replace(total=total, count=count)
-
-
-def _drifting(carries: _Carry, length: int) -> Any:
-    """For each seed, whether the last window's average gradient still points somewhere."""
-    seeds = range(len(carries.failed_at))
-    found = [_residual(_of_seed(carries.gradients, seed), length) for seed in seeds]
-    return np.array([((r.size > DRIFT) & (r.size > 4 * r.error)).any() for r in found])
 
 
 def _of_seed(tree: Any, seed: int) -> Any:
@@ -486,9 +564,16 @@ def _starts(
     if initial is None:
         sd = jnp.asarray(initial_scale * flat.scale)
         return jax.vmap(lambda a: family.init(jnp.asarray(flat.start) + a, sd))(away)
-    given = jax.tree.map(jnp.asarray, initial)
-    if jnp.shape(given.mean) != (flat.dimension,) or not bool(_finite(given)):
-        raise checks.fail("initial", f"a finite state of {flat.dimension} dimensions", initial)
+    zeros, ones = jnp.zeros(flat.dimension), jnp.ones(flat.dimension)
+    like: Any = jax.eval_shape(family.init, zeros, ones)
+    given: Any = jax.tree.map(jnp.asarray, initial)
+    alike = type(given) is type(like) and all(
+        a.shape == b.shape for a, b in zip(given, like, strict=True)
+    )
+    if not alike or not bool(_finite(given)):
+        raise checks.fail(
+            "initial", f"a finite state of {family.name} in {flat.dimension} dimensions", initial
+        )
     return jax.vmap(lambda a: given._replace(mean=given.mean + a))(away)
 
 
@@ -525,8 +610,7 @@ def _fitted(
 
     def sampler(rng_key: Array, num_draws: int) -> Any:
         state = jax.tree.map(jnp.asarray, params)
-        x = family.sample(rng_key, state, num_draws)
-        return x, jax.vmap(family.log_prob, (None, 0))(state, x)
+        return _sampled(rng_key, state, family=family, num_draws=num_draws)
 
     return Fitted(
         target=flat,
@@ -542,12 +626,22 @@ def _fitted(
         trace_error=run.errors[seed],
         rates=run.rates[seed],
         residual=residual,
-        converged=bool((residual.size <= ARRIVED + 4 * residual.error).all()),
+        converged=bool((residual.size <= ARRIVED + SIGNIFICANT * residual.error).all()),
     )
 
 
-def _residual(sums: tuple[Params, Params], count: int) -> Residual:
-    """Per parameter the largest average gradient; the first axis of every leaf is the parameter."""
+@partial(jax.jit, static_argnames=("family", "num_draws"))
+def _sampled(rng_key: Array, params: Params, *, family: Family, num_draws: int) -> Any:
+    x = family.sample(rng_key, params, num_draws)
+    return x, jax.vmap(family.log_prob, (None, 0))(params, x)
+
+
+def _entries(sums: tuple[Params, Params], count: int) -> tuple[Any, Any]:
+    """Sizes of average gradients and their errors; the first axis of every leaf is the parameter.
+
+    Returns:
+        Two arrays with a row a parameter.
+    """
 
     def rows(tree: Params) -> Float[np.ndarray, "d entries"]:
         leaves = [np.asarray(leaf, dtype=np.float64) for leaf in jax.tree.leaves(tree)]
@@ -555,27 +649,49 @@ def _residual(sums: tuple[Params, Params], count: int) -> Residual:
 
     mean = rows(sums[0])
     variance = rows(sums[1]) - mean**2
-    error = np.sqrt(np.maximum(variance, 0) / max(count - 1, 1))
-    worst = np.argmax(np.abs(mean) - 4 * error, axis=1)[:, None]
+    return np.abs(mean), np.sqrt(np.maximum(variance, 0) / max(count - 1, 1))
+
+
+def _residual(sums: tuple[Params, Params], count: int) -> Residual:
+    """For each parameter the largest average gradient, beyond its error."""
+    size, error = _entries(sums, count)
+    worst = np.argmax(size - SIGNIFICANT * error, axis=1)[:, None]
     pick = partial(np.take_along_axis, indices=worst, axis=1)
-    return Residual(np.abs(pick(mean))[:, 0], pick(error)[:, 0])
+    return Residual(pick(size)[:, 0], pick(error)[:, 0])
 
 
 def _warn(fits: tuple[Fitted, ...], rule: _Rule) -> None:
     for seed, fitted in enumerate(fits):
         if fitted.converged:
             continue
-        excess = fitted.residual.size - 4 * fitted.residual.error
+        excess = fitted.residual.size - SIGNIFICANT * fitted.residual.error
         worst = int(np.argmax(excess))
         ran_out = "num_steps ran out" if fitted.num_steps >= rule.num_steps else "the ELBO was flat"
         warnings.warn(
             f"{fitted.method} (seed {seed}) ended after {fitted.num_steps} steps, when {ran_out}, "
             f"but its gradient still asks {fitted.target.names[worst]} to move by about "
             f"{fitted.residual.size[worst]:.2g} of its standard deviations: give more num_steps or "
-            "num_draws, or a smaller learning rate and tolerance",
+            "num_draws, a smaller learning rate and tolerance, or a target whose start and scale "
+            "are nearer to the posterior's",
             FitWarning,
             stacklevel=3,
         )
+
+
+def _check_arguments(
+    flat: FlatTarget, family: Any, optimizer: Any, estimator: Any, dimension: int | None
+) -> None:
+    if not isinstance(family, Family):
+        raise checks.fail("family", "one of bnnbook.variational.families", family)
+    if optimizer is not None and not hasattr(optimizer, "update"):
+        raise checks.fail("optimizer", "one of Optax's", optimizer)
+    if not callable(estimator):
+        raise checks.fail("estimator", "one of elbo's functions", estimator)
+    if dimension is not None and dimension != flat.dimension:
+        raise checks.fail("dimension", f"{flat.dimension} as the target's", dimension)
+    out = jax.eval_shape(flat.log_density, jnp.asarray(flat.start))
+    if getattr(out, "shape", None) != () or not jnp.issubdtype(out.dtype, jnp.floating):
+        raise checks.fail("target", "a function from a vector to one real number", out)
 
 
 def _check_batch(flat: FlatTarget, batch_size: int | None) -> None:
@@ -604,10 +720,38 @@ def _check_window(
         if failed_at >= 0:
             raise _not_finite(keys[seed], search, state, int(failed_at), flat)
         start, now = history[0][0][seed, 0], history[-1][0][seed]
-        limit = start - abs(start) - LOST * flat.dimension
-        if np.median(now) < limit:
-            where = first + int(np.argmax(now < limit))
+        spread = history[0][1][seed, 0] * search.num_draws**0.5
+        if far_below(np.median(now), start, spread, flat.dimension):
+            where = first + int(np.argmax(far_below(now, start, spread, flat.dimension)))
             raise _diverged(search.family, _of_seed(states, seed), state, where, start, flat)
+        _check_reach(search.family, state, first + len(now) - 1, flat)
+
+
+def _check_reach(family: Family, state: Params, step: int, flat: FlatTarget) -> None:
+    """Raise where q grows without end, as it does where the density has no finite integral."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        sd = np.sqrt(np.diag(np.asarray(family.covariance(state), dtype=np.float64)))
+        reach = np.maximum(sd, np.abs(np.asarray(state.mean, dtype=np.float64))) / flat.scale
+    far = ~(reach < AWAY)
+    if far.any():
+        worst = int(np.argmax(far))
+        raise FitError(
+            f"the search ran off to infinity: at step {step} {flat.names[worst]} has mean "
+            f"{float(state.mean[worst]):.4g} and standard deviation {sd[worst]:.4g}: is the "
+            "posterior proper (an improper prior needs data), and the learning rate small enough?"
+        )
+
+
+def far_below(elbo: Any, start: float, spread: float, dimension: int) -> Any:
+    """Whether an ELBO is too far below the start's to be an overshoot; nothing here has units.
+
+    Args:
+        elbo: one or several.
+        start: that of the first step.
+        spread: standard deviation of log p − log q at the start.
+        dimension: the number of parameters.
+    """
+    return elbo < start - LOST * dimension - 10 * spread
 
 
 def _diverged(
@@ -632,24 +776,41 @@ def _not_finite(
     key_rows, key_draws = _step_keys(rng_key, step)
     density = search.density.at(key_rows)
     x = search.family.sample(key_draws, state, search.num_draws)
-    values = np.asarray(jax.vmap(density)(x))
-    with np.errstate(invalid="ignore"):
-        bad = np.flatnonzero(~np.isfinite(values))
-    if len(bad):
-        return _density_error(density, np.asarray(x[bad[0]]), values[bad[0]], step, flat)
-    gradients = np.asarray(jax.vmap(jax.grad(density))(x))
-    wrong = np.argwhere(~np.isfinite(gradients))
-    if len(wrong):
-        draw, worst = wrong[0]
-        return FitError(
-            f"the gradient of the log density is {gradients[draw, worst]} at step {step} for "
-            f"{flat.names[worst]} = {float(x[draw, worst]):.4g}, where the log density is "
-            f"{values[draw]:.4g}: look for a square root or a norm at zero, or a where() over NaN"
-        )
+    found = blamed(density, x, step, flat)
+    if found is not None:
+        return found
     worst = int(np.argmax(np.abs(np.asarray(state.mean) - flat.start) / flat.scale))
     return FitError(
         f"the step taken at step {step} was not finite, the farthest off is {flat.names[worst]} "
         f"(mean {float(state.mean[worst]):.4g}): take a smaller learning rate"
+    )
+
+
+def blamed(density: LogDensity, x: Any, step: int, flat: FlatTarget) -> FitError | None:
+    """The error that names the parameter at whose value the density or its gradient breaks down.
+
+    Args:
+        density: the log density of one vector.
+        x: the draws of that step, shape (n, d).
+        step: which one.
+        flat: what knows the names and where the search started.
+
+    Returns:
+        The error to raise; None where density and gradient are finite at all draws.
+    """
+    values = np.asarray(jax.vmap(density)(x))
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        return _density_error(density, np.asarray(x[bad[0]]), values[bad[0]], step, flat)
+    gradients = np.asarray(jax.vmap(jax.grad(density))(x))
+    wrong = np.argwhere(~np.isfinite(gradients))
+    if not len(wrong):
+        return None
+    draw, worst = wrong[0]
+    return FitError(
+        f"the gradient of the log density is {gradients[draw, worst]} at step {step} for "
+        f"{flat.names[worst]} = {float(x[draw, worst]):.4g}, where the log density is "
+        f"{values[draw]:.4g}: look for a square root or a norm at zero, or a where() over NaN"
     )
 
 
@@ -664,8 +825,14 @@ def _density_error(
     shown = ", ".join(f"{flat.names[i]} = {x[i]:.4g}" for i in blamed[:3])
     shown += ", ..." if len(blamed) > 3 else ""
     together = "" if mended.any() or len(x) == 1 else " together"
+    hopeless = not np.isfinite(np.asarray(density(jnp.asarray(flat.start))))
     why = (
-        "the guide puts probability where the target has none: map that parameter onto the "
+        "nor is it finite where the search starts: look for NaN in the data, for data outside the "
+        "support of their distribution, or give another start"
+        if hopeless
+        else "it has run away: take a smaller learning rate"
+        if (np.abs(x - flat.start) > 1e3 * flat.scale).any()
+        else "the guide puts probability where the target has none: map that parameter onto the "
         "target's support by a bijection"
         if value == -np.inf
         else "check the model there, or take a smaller learning rate or initial_scale"

@@ -3,10 +3,13 @@ r"""Pathfinder: normals read off the path that an optimiser takes to the mode.
 L-BFGS climbs the log density and at each iterate guesses the inverse Hessian. Each guess is the
 covariance of a normal distribution; the one with the highest ELBO is taken (Zhang, Carpenter,
 Gelman and Vehtari 2022). Tens of gradients instead of thousands: quick, rough, and a good place to
-start another method. The library is BlackJAX. Chapter "Variational inference" introduces it.
+start another method. The library is BlackJAX. It sees parameters in units of the target's scale, so
+that where it stops does not depend on the units of the data. Chapter "Variational inference"
+introduces it.
 """
 
 import time
+import warnings
 from typing import Any
 
 import blackjax
@@ -17,7 +20,7 @@ from jaxtyping import Array
 
 from bnnbook import checks
 from bnnbook.variational.approximation import Approximation, mean_and_error
-from bnnbook.variational.fit import FitError, as_flat
+from bnnbook.variational.fit import FitError, FitWarning, as_flat
 
 
 def pathfinder(
@@ -47,6 +50,9 @@ def pathfinder(
     Raises:
         FitError: where no iterate has a finite ELBO.
         ValueError: where an argument makes no sense.
+
+    Warns:
+        FitWarning: where the path has one point only, which says nothing of the curvature.
     """
     begin = time.perf_counter()
     flat = as_flat(target, dimension)
@@ -54,36 +60,51 @@ def pathfinder(
     checks.at_least("max_iterations", max_iterations, 1)
     checks.at_least("num_check_draws", num_check_draws, 2)
     key_start, key_path, key_check = jax.random.split(rng_key, 3)
-    away = jax.random.normal(key_start, (flat.dimension,)) * checks.finite("spread", spread)
-    start = jnp.asarray(flat.start) + jnp.asarray(flat.scale) * away
+    origin, scale = jnp.asarray(flat.start), jnp.asarray(flat.scale)
+    away = checks.finite("spread", spread) * jax.random.normal(key_start, (flat.dimension,))
     # Its window of corrections slides along ranks of its own.
     with jax.numpy_rank_promotion("allow"):
         state, info = jax.jit(
-            lambda key, x: blackjax.vi.pathfinder.approximate(
-                key, flat.log_density, x, num_draws, maxiter=max_iterations
+            lambda key, u: blackjax.vi.pathfinder.approximate(
+                key,
+                lambda v: flat.log_density(origin + scale * v),
+                u,
+                num_draws,
+                maxiter=max_iterations,
             )
-        )(key_path, start)
-    path = np.asarray(info.path.elbo, dtype=np.float64)
+        )(key_path, away)
+    log_units = float(np.log(flat.scale).sum())
+    path = np.asarray(info.path.elbo, dtype=np.float64) + log_units
     path = path[np.isfinite(path)]
     if not len(path) or not np.isfinite(float(state.elbo)):
+        first = float(origin[0] + scale[0] * away[0])
         raise FitError(
             f"no iterate on the path has a finite ELBO ({flat.dimension} parameters, first "
-            f"{flat.names[0]} = {float(start[0]):.4g}): take a smaller spread, or rescale"
+            f"{flat.names[0]} = {first:.4g}): take a smaller spread, or rescale"
+        )
+    if len(path) == 1 and max_iterations > 1:
+        warnings.warn(
+            "Pathfinder's path ended where it began, for the log density is flat there, and its "
+            "width is a guess: give the target a scale nearer to its own (such as "
+            "flat.from_log_density(..., scale=...)), or a larger spread",
+            FitWarning,
+            stacklevel=2,
         )
 
     def sampler(key: Array, number: int) -> Any:
         with jax.numpy_rank_promotion("allow"):
-            return blackjax.vi.pathfinder.sample(key, state, number)
+            u, log_q = blackjax.vi.pathfinder.sample(key, state, number)
+        return origin[None] + scale[None] * u, log_q - log_units
 
     found = Approximation(
         target=flat,
         method="Pathfinder",
         sampler=sampler,
-        elbo=float(state.elbo),
+        elbo=float(state.elbo) + log_units,
         elbo_error=0.0,
         trace=path,
         seconds=0.0,
-        dtype=start.dtype.name,
+        dtype=origin.dtype.name,
     )
     value, error = mean_and_error(found.log_weights(key_check, num_check_draws))
     return found.replaced(elbo=value, elbo_error=error, seconds=time.perf_counter() - begin)
