@@ -25,6 +25,7 @@ FLOORS = {
     "evidence": 4,
     "bnn": 5,
     "evaluation": 6,
+    "certified": 7,
     "plotting": 7,
     "glue": 7,
 }
@@ -79,3 +80,28 @@ for name in sys.argv[1:]:
 assert state() == before
 """
     subprocess.run([sys.executable, "-c", probe, *sorted(MODULES)], check=True, cwd=ROOT)
+
+
+def loads_numpyro_last(source: str) -> bool:
+    """Whether parts of NumPyro are imported before NumPyro itself.
+
+    Importing ArviZ registers NumPyro lazily; its parts, imported first, then lack each other.
+    """
+    nodes = [n for n in ast.parse(source).body if isinstance(n, ast.Import | ast.ImportFrom)]
+    names = [
+        a.name if isinstance(n, ast.Import) else f"{n.module}." for n in nodes for a in n.names
+    ]
+    parts = [i for i, name in enumerate(names) if name.startswith("numpyro.")]
+    return bool(parts) and "numpyro" not in names[: parts[0]]
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_numpyro_is_loaded_before_its_parts(module):
+    assert not loads_numpyro_last(MODULES[module].read_text("utf8"))
+
+
+def test_parts_of_numpyro_that_come_first_are_found():
+    """Mutation."""
+    assert loads_numpyro_last("from numpyro.distributions import Normal\nimport numpyro")
+    assert loads_numpyro_last("import numpyro.distributions as dist")
+    assert not loads_numpyro_last("import numpyro\nimport numpyro.distributions as dist")

@@ -3,6 +3,7 @@
 import arviz as az
 import jax
 import numpy as np
+import numpyro  # noqa: F401 (before its parts: ArviZ has already registered it, lazily)
 import numpyro.distributions as dist
 import pytest
 
