@@ -5,6 +5,7 @@ only when a lock has changed.
 """
 
 import hashlib
+import os
 import sys
 from pathlib import Path
 
@@ -29,6 +30,7 @@ LOCKS = {
         *("--group", "benchmarks", "--constraint", "requirements/build.txt")
     ],
     "binder/requirements.txt": ["--group", "binder", "--constraint", "requirements/build.txt"],
+    "requirements/citation.txt": ["--group", "pyproject.toml:citation"],
     "requirements/uv.txt": None,
 }
 
@@ -98,10 +100,52 @@ def benchmarks(session):
 
 
 @nox.session
+def references(session):
+    """Make the stored references anew, for hours if need be: nox -s references -- motorcycle.
+
+    It goes on where it was stopped. Options after --: names of tasks, --minutes M.
+    """
+    install(session, "requirements/build.txt")
+    session.env.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    # A device a core: chains are spread over them.
+    devices = f"--xla_force_host_platform_device_count={min(4, os.cpu_count() or 1)}"
+    session.env["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen=false {devices}"
+    session.run("python", "-m", "bnnbook.certified.run", *session.posargs)
+
+
+@nox.session
 def serve(session):
     """For authors: build, serve on this machine, build again and reload at every change."""
     install(session, "requirements/build.txt")
     session.run("python", "book/_ext/serve.py", *session.posargs)
+
+
+@nox.session
+def epub(session):
+    """The whole book as an EPUB, checked by EPUBCheck where there is a Java."""
+    install(session, "requirements/tests.txt")
+    session.run("python", "book/_ext/epub_book.py", *session.posargs)
+
+
+@nox.session
+def pdf(session):
+    """The whole book as one PDF, printed from the last build (nox -s build comes first)."""
+    install(session, "requirements/build.txt")
+    session.run("python", "book/_ext/pdf_book.py", *session.posargs)
+
+
+@nox.session
+def lighthouse(session):
+    """Measure every page of the last build on phone settings, for half an hour; names after --."""
+    install(session, "requirements/build.txt")
+    session.run("python", "book/_ext/lighthouse.py", *session.posargs)
+
+
+@nox.session
+def addresses(session):
+    """Add the book's new pages and labels to the list of addresses that must stay."""
+    install(session, "requirements/build.txt")
+    session.run("python", "book/_ext/addresses.py")
 
 
 @nox.session
@@ -129,5 +173,7 @@ def lock(session):
     compile_ += ["--python-version", "{}.{}".format(*OLDEST), "--generate-hashes", "--no-annotate"]
     compile_ += ["--no-emit-index-url", "--no-emit-find-links", *session.posargs]
     for path, options in LOCKS.items():
-        source = ["pyproject.toml", *options] if options else ["requirements/uv.in"]
+        source = options if options else ["requirements/uv.in"]
+        if "pyproject.toml:citation" not in source and options:
+            source = ["pyproject.toml", *source]
         session.run(*compile_, *source, "--output-file", path)

@@ -17,6 +17,8 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 import bundles
+import citing
+import downloads
 import figures
 import html_pages
 import icons
@@ -28,7 +30,8 @@ from bnnbook.plotting import palette
 
 log = logging.getLogger(__name__)
 TEMPLATES = Path(__file__).resolve().parents[1] / "_templates"
-QUESTIONS = Path(__file__).resolve().parents[1] / "search.toml"
+QUESTIONS = "book/search.toml"
+CITATION = "CITATION.cff"
 EARLY = Path("site/early.js")
 #: What the theme and Sphinx copy that no page loads.
 LITTER = (
@@ -49,7 +52,7 @@ def staging_folder(app: Sphinx) -> Path:
 
 def stage(app: Sphinx) -> None:
     """Lay ready what the build makes for ``_static``, so that Sphinx copies it like the rest."""
-    if app.builder.format != "html":
+    if app.builder.name != "html":
         return
     folder = staging_folder(app)
     shutil.rmtree(folder, ignore_errors=True)
@@ -113,9 +116,15 @@ def _warn_of_foreign_colours(problems: dict[str, list[str]], texts: dict[str, st
         )
 
 
+def _origin(app: Sphinx) -> downloads.Origin:
+    book = citing.read_book(Path(app.confdir) / CITATION)
+    repository = app.config.html_theme_options.get("repository_url", book.url)
+    return downloads.Origin(book.title, book.version, app.config.html_baseurl, repository)
+
+
 def finish(app: Sphinx, exception: Exception | None) -> None:
-    """Finish a written site: figures, front door, pages, icons, search index."""
-    if exception is not None or app.builder.format != "html":
+    """Finish a written site: figures, front door, downloads, pages, icons, search index."""
+    if exception is not None or app.builder.name != "html":
         return
     site = Path(app.outdir)
     early = (staging_folder(app) / EARLY).read_text("utf8").strip()
@@ -124,6 +133,8 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
     if first != "index.html":
         door = front_door(app.config.html_title, first, app.config.html_baseurl)
         (site / "index.html").write_text(door, "utf8")
+    if (Path(app.confdir) / CITATION).is_file():
+        downloads.write_all(site / "_sources", _origin(app))
     for path in pages(site):
         finish_page(path, early)
     texts = {str(path.relative_to(site)): path.read_text("utf8") for path in pages(site)}
@@ -132,13 +143,16 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
         for file in site.glob(pattern):
             file.unlink()
     icons.shrink(site)
-    searching.index(site, searching.questions_of(QUESTIONS))
+    questions = Path(app.srcdir) / QUESTIONS
+    searching.index(site, searching.questions_of(questions) if questions.is_file() else {})
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register every part of the site with Sphinx."""
     app.setup_extension("katex_math")
     app.setup_extension("citing")
+    app.setup_extension("back_matter")
+    app.setup_extension("page_runs")
     app.config.templates_path.append(str(TEMPLATES))
     app.connect("builder-inited", stage, priority=100)
     # Late: sphinx-external-toc writes a root page of its own when the build has finished.

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import along
 import gates
 import node_tools
 from execute import PageError, Project, execute
@@ -77,6 +78,15 @@ def is_current(project: Project, html: Path) -> bool:
 
 
 # ---- the steps -----------------------------------------------------------------------------------
+
+
+def fetch_data(project: Project) -> None:
+    """Have the large data sets in the cache before a page needs them, with progress to be seen."""
+    if not (project.source / "datasets" / "images.py").is_file():
+        return
+    done = subprocess.run([sys.executable, "-m", "bnnbook.datasets.images"], check=False)
+    if done.returncode:
+        raise BuildError("the pictures of the chapter on images could not be fetched: see above")
 
 
 def run_sphinx(project: Project) -> None:
@@ -156,6 +166,7 @@ def build(
         return html
     _stamp(project).unlink(missing_ok=True)
     node_tools.ensure_modules()
+    fetch_data(project)
     execute(project, jobs, force)
     ran = time.perf_counter()
     run_sphinx(project)
@@ -165,7 +176,7 @@ def build(
     if found := gates.check(site_of(project), install_browser):
         raise BuildError(f"The site is not fit to be read:\n\n{gates.report(found)}")
     if full:
-        publish(project)
+        along.zip_site(project, publish(project))
     _stamp(project).write_text(state(project, html), "utf8")
     done = time.perf_counter()
     print(

@@ -22,14 +22,17 @@ import shutil
 import sys
 import time
 import tomllib
+import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
+
+import provenance
 
 LOCK = "requirements/build.txt"
 TIMEOUT = 900
@@ -198,15 +201,17 @@ def _strings(trees: Iterable[ast.Module]) -> set[str]:
 def data_digests(project: Project, trees: list[ast.Module]) -> dict[str, str]:
     """The digests of the package's data files that the code names.
 
-    A file counts when a string of the code is its name. Of a TOML file (sizes, reference values),
-    only the tables count whose names the code holds (alone or before a dot), so that a new
-    chapter's table leaves the other chapters' outputs valid.
+    A file counts when a string of the code is its name, with or without its suffix. Of a TOML file
+    (sizes, reference values), only the tables count whose names the code holds (alone or before a
+    dot), so that a new chapter's table leaves the other chapters' outputs valid.
     """
     strings = _strings(trees)
     words = strings | {string.partition(".")[0] for string in strings}
     found = {}
     for path in sorted(project.source.rglob("*")):
-        if not path.is_file() or path.suffix in NOT_DATA or path.name not in strings:
+        if not path.is_file() or path.suffix in NOT_DATA:
+            continue
+        if strings.isdisjoint({path.name, path.stem}):
             continue
         content = path.read_bytes()
         if path.suffix == ".toml":
@@ -249,6 +254,8 @@ class Kept:
     nb: NotebookNode
     key: str
     seconds: float
+    #: When, where and with what it was run (``provenance.here_and_now``); empty where unknown.
+    run: dict[str, Any] = field(default_factory=dict)
 
 
 def load_kept(project: Project, doc: str) -> Kept | None:
@@ -256,7 +263,8 @@ def load_kept(project: Project, doc: str) -> Kept | None:
     path = project.kept / f"{doc}.json"
     try:
         record = json.loads(path.read_text("utf8"))
-        return Kept(nbformat.from_dict(record["nb"]), record["key"], float(record["seconds"]))
+        nb, seconds = nbformat.from_dict(record["nb"]), float(record["seconds"])
+        return Kept(nb, record["key"], seconds, dict(record.get("run", {})))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -265,7 +273,8 @@ def save_kept(project: Project, doc: str, kept: Kept) -> None:
     path = project.kept / f"{doc}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = path.with_suffix(f".{os.getpid()}.tmp")
-    record = {"key": kept.key, "seconds": round(kept.seconds, 3), "nb": kept.nb}
+    seconds = round(kept.seconds, 3)
+    record = {"key": kept.key, "seconds": seconds, "run": kept.run, "nb": kept.nb}
     whole.write_text(json.dumps(record, ensure_ascii=False), "utf8")
     whole.replace(path)
 
@@ -288,14 +297,41 @@ def run_page(project: Project, doc: str, nb: NotebookNode) -> tuple[NotebookNode
     quiet = ["--IPKernelApp.log_level=40"]
     try:
         result = single_nb_execution(
-            nb, cwd=str(folder), timeout=TIMEOUT, allow_errors=False, extra_arguments=quiet
-        )
+            nb, cwd=str(folder), timeout=TIMEOUT, allow_errors=False, extra_arguments=quiet,
+            kernel_manager_class=_kernel_manager(),
+        )  # fmt: skip
     except Exception as error:
         raise PageError(f"{doc}.md: its kernel failed: {error}") from None
     problem = _problem(doc, nb)
     if problem or result.err is not None:
         raise PageError(problem or f"{doc}.md: {result.exc_string}")
     return nb, result.time
+
+
+def _kernel_manager() -> type:
+    """A kernel manager whose kernels listen on sockets in files instead of at ports.
+
+    Of two kernels that start at once, each may find a port free that the other then takes.
+    """
+    from jupyter_client.manager import AsyncKernelManager
+    from jupyter_core.paths import jupyter_runtime_dir
+    from traitlets import default
+
+    if os.name == "nt":
+        return AsyncKernelManager
+
+    class OnFiles(AsyncKernelManager):
+        @default("transport")
+        def _transport(self) -> str:
+            return "ipc"
+
+        @default("connection_file")
+        def _connection_file(self) -> str:
+            folder = Path(jupyter_runtime_dir())
+            folder.mkdir(parents=True, exist_ok=True)
+            return str(folder / f"{uuid.uuid4().hex[:12]}.json")
+
+    return OnFiles
 
 
 def _problem(doc: str, nb: NotebookNode) -> str | None:
@@ -384,7 +420,7 @@ def _run_all(
                 failures.append(str(error))
                 print(f"{so_far} {doc}: FAILED", flush=True)
                 continue
-            ran[doc] = Kept(nb, stale[doc][1], seconds)
+            ran[doc] = Kept(nb, stale[doc][1], seconds, provenance.here_and_now())
             save_kept(project, doc, ran[doc])
             print(f"{so_far} {doc}: {seconds:.1f} s", flush=True)
     return ran, failures

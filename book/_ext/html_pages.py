@@ -4,6 +4,7 @@ Each function takes the parsed page and mends one thing; :func:`clean` runs them
 is listed with its reasons in ``docs/decisions/0002-mathematics-and-site.md``.
 """
 
+import copy
 import re
 from collections.abc import Callable
 
@@ -17,6 +18,8 @@ UNUSED_INLINE = re.compile(
 )
 #: Files that no page uses.
 UNUSED_FILES = ("fontawesome.js", "sphinx-thebe", "togglebutton.")
+#: The class of what the search leaves out of a page.
+NOT_SEARCHED = "bnn-not-searched"
 #: Pages that Sphinx generates.
 SPHINX_PAGES = ("search.html", "genindex.html")
 #: Files of Sphinx's own search page that the theme puts on every page.
@@ -199,8 +202,22 @@ def fold_code(soup: BeautifulSoup) -> None:
             summary.append(span)
 
 
+def _as_script(entry: Tag) -> Tag:
+    """The menu's entry for a page's script, made after that for its notebook."""
+    twin = copy.copy(entry)
+    link = twin.find("a")
+    assert isinstance(link, Tag)
+    link["href"] = str(link["href"]).removesuffix(".ipynb") + ".py"
+    link["title"] = "Download Python script"
+    for text in link.select(".btn__text-container"):
+        text.string = ".py"
+    return twin
+
+
 def link_downloads(soup: BeautifulSoup) -> None:
     """Let links to files save them instead of opening a tab."""
+    for entry in soup.select("li:has(> a[href*='_sources/'][href$='.ipynb'])"):
+        entry.insert_after(_as_script(entry))
     for link in soup.select("a[href*='_sources/']"):
         link["download"] = ""
         link.attrs.pop("target", None)
@@ -213,6 +230,8 @@ def mark_searchable(soup: BeautifulSoup, name: str) -> None:
     article = soup.select_one("article.bd-article")
     if article is not None and name not in SPHINX_PAGES:
         article["data-pagefind-body"] = ""
+    for box in soup.select(f".{NOT_SEARCHED}"):
+        box["data-pagefind-ignore"] = "all"
 
 
 def wrap_tables(soup: BeautifulSoup) -> None:

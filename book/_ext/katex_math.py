@@ -53,12 +53,18 @@ def display_source(tex: str) -> str:
 class Renderer:
     """KaTeX in one long-lived Node process, which remembers what it has rendered."""
 
-    def __init__(self, macros: dict[str, str], directory: Path = node_tools.JS) -> None:
+    def __init__(
+        self,
+        macros: dict[str, str],
+        directory: Path = node_tools.JS,
+        output: str = "htmlAndMathml",
+    ) -> None:
         """Args:
         macros: KaTeX macros, with their backslash.
         directory: Where the server and its ``node_modules`` are.
+        output: What KaTeX writes; ``mathml`` for e-readers, which set formulas themselves.
         """
-        self.command = [node_tools.node(), "katex-server.js", json.dumps(macros)]
+        self.command = [node_tools.node(), "katex-server.js", json.dumps(macros), output]
         self.directory = directory
         self.process: subprocess.Popen[str] | None = None
         self.known: dict[tuple[str, bool], dict[str, str]] = {}
@@ -138,7 +144,8 @@ def visit_block(translator: Any, node: nodes.math_block) -> None:
 
 
 def _start(app: Sphinx) -> None:
-    app.katex = Renderer(app.config.katex_macros)  # type: ignore[attr-defined]
+    output = "mathml" if app.builder.name == "epub" else "htmlAndMathml"
+    app.katex = Renderer(app.config.katex_macros, output=output)  # type: ignore[attr-defined]
 
 
 def _stop(app: Sphinx, exception: Exception | None) -> None:

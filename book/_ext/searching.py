@@ -6,6 +6,7 @@ in other words than its own stands in ``book/search.toml``.
 
 import asyncio
 import copy
+import json
 import re
 import shutil
 import tomllib
@@ -29,11 +30,14 @@ SKIPPED = (
 #: The attribute of the part of a page that is indexed (``html_pages.mark_searchable``).
 SEARCHABLE = "data-pagefind-body"
 #: How much the words of a text count, the prose of a section being one.
-QUESTION, CODE, ASIDE = 4, 0.2, 0.2
+QUESTION, CODE, ASIDE = 10, 0.2, 0.2
 #: Sections that repeat what others teach, by the beginning of their headings.
 REPEATING = re.compile("Summary|Exercises|What comes next|What you will learn")
 #: Pages of which each section repeats what others teach.
 LOOKED_UP = ("bibliography", "glossary")
+#: The file, beside the index, of the words by which misspelt ones are set right.
+WORDS = "words.json"
+WORD = re.compile(r"[^\W\d_]{5,}")
 HEADING = re.compile("^h[1-6]$")
 #: A glossary's link to the section that teaches the term.
 TAUGHT = "a[href*='#sec-']"
@@ -90,6 +94,10 @@ def index(site: Path, questions: Mapping[str, Iterable[str]] | None = None) -> N
         asyncio.run(_write(found, site / "pagefind"))
     except Exception as error:
         raise SearchError(f"pagefind failed: {error}") from error
+    words = known_words(
+        [*(r.title for r in found), *(t for texts in asked.values() for t in texts)]
+    )
+    (site / "pagefind" / WORDS).write_text(json.dumps(words, ensure_ascii=False), "utf8")
     for pattern in INTERFACES:
         for file in (site / "pagefind").glob(pattern):
             file.unlink()
@@ -98,6 +106,11 @@ def index(site: Path, questions: Mapping[str, Iterable[str]] | None = None) -> N
 def questions_of(file: Path) -> dict[str, list[str]]:
     """The questions of ``book/search.toml``: for the label of a section, a list of texts."""
     return tomllib.loads(file.read_text("utf8"))["questions"]
+
+
+def known_words(texts: Iterable[str]) -> list[str]:
+    """The words by which the dialog sets misspelt ones right: those of five letters and more."""
+    return sorted({word for text in texts for word in WORD.findall(text.lower())})
 
 
 def records(name: str, soup: BeautifulSoup, asked: Mapping[str, Iterable[str]]) -> Iterator[Record]:
@@ -135,7 +148,8 @@ def document(record: Record) -> str:
     heading = f'<h1 data-pagefind-meta="title">{escape(record.title)}</h1>'
     if record.aside:
         weight = f' data-pagefind-weight="{ASIDE}"'
-        heading = f'<p data-pagefind-meta="title">{escape(record.title)}</p>'
+        # Pagefind lets titles weigh more, so that of an aside is called otherwise.
+        heading = f'<p data-pagefind-meta="heading">{escape(record.title)}</p>'
     else:
         weight = ""
     return (

@@ -102,7 +102,7 @@ def test_a_kill_in_the_middle_of_the_swap_is_recovered_from(project):
     (project.root / "book/index.md").write_text("two")
     build.build(project)
     assert shown(project) == "two"
-    assert sorted(path.name for path in target.parent.iterdir()) == ["full", "html"]
+    assert sorted(path.name for path in target.parent.iterdir()) == ["along", "full", "html"]
 
 
 def test_the_small_site_is_never_published(project):

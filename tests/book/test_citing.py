@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from bs4 import BeautifulSoup
 from pybtex.database import parse_string
 
 import citing
+import environments
+import node_tools
 
+CHECKS = node_tools.JS / "checks"
 CFF = Path(__file__).parents[2] / "CITATION.cff"
 PERSON = citing.Author("Årstad", "Ada", "https://orcid.org/0000-0002-1825-0097")
 
@@ -110,3 +114,44 @@ def test_a_title_cannot_close_the_block_of_data(chapter):
 def test_a_title_loses_its_number_and_markup():
     title = '<span class="section-number">2. </span>Bayes’ <em>theorem</em> &amp; 3 coins'
     assert citing.plain_title(title) == "Bayes’ theorem & 3 coins"
+
+
+@pytest.mark.slow
+def test_citation_js_reads_every_format_alike(chapter, tmp_path):
+    node_tools.ensure_modules(CHECKS)
+    people = (PERSON, citing.Author("A & B group"))
+    both = [chapter, replace(chapter, slug="two", book=replace(chapter.book, authors=people))]
+    for one in both:
+        citing.write_files(one, tmp_path)
+        files = [str(tmp_path / f"{one.slug}.{kind}") for kind in ("bib", "ris", "json")]
+        read = json.loads(node_tools.run("read-citations.js", *files, directory=CHECKS))
+        for (entry,) in read:
+            assert entry["type"] == "chapter"
+            assert entry["title"] == one.title
+            assert entry["container-title"] == one.book.title
+            assert entry["URL"] == one.url
+            assert str(entry["issued"]["date-parts"][0][0]) == one.book.year
+            assert len(entry["author"]) == len(one.book.authors)
+
+
+def test_zenodo_is_told_what_the_citation_file_says(book):
+    entry = json.loads((CFF.parent / ".zenodo.json").read_text("utf8"))
+    assert entry["title"] == book.title
+    assert [creator["name"] for creator in entry["creators"]] == [a.inverted for a in book.authors]
+    assert (entry["version"], entry["license"]) == (book.version, book.licence)
+    assert (entry["upload_type"], entry["publication_type"]) == ("publication", "book")
+    assert book.url in [other["identifier"] for other in entry["related_identifiers"]]
+
+
+@pytest.mark.slow
+@pytest.mark.site
+def test_cffconvert_accepts_the_citation_file():
+    """In an environment of its own, as it wants an older jsonschema than the book's tools."""
+    python = environments.made("requirements/citation.txt")
+    done = subprocess.run(
+        [python.with_name("cffconvert"), "--validate", "--infile", CFF],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -52,9 +52,14 @@ STEPS = {
     "step": 0.4, "step_low": 0.02, "step_high": 8, "leaps": 10, "max_leaps": 40, "seed": 1,
     "max_steps": 500,
 }  # fmt: skip
+NETWORK = {
+    "width": 5, "inner_scale": 3, "output_scale": 1.5, "output_bias": 0.5, "noise_sd": 0.1,
+    "activation": "tanh", "seed": 1, "x": [-1.8, -1.4, -1.0, 1.0, 1.5, 1.9],
+    "y": [0.2, 0.1, -0.5, 0.9, 0.6, -0.2], "x_low": -3, "x_high": 3, "y_low": -3, "y_high": 3,
+}  # fmt: skip
 KINDS = [
     ("beta-updating", SETTINGS), ("regression-lines", PLANE), ("kl-drag", DRAG),
-    ("sampler-steps", STEPS),
+    ("network-prior", NETWORK), ("sampler-steps", STEPS),
 ]  # fmt: skip
 SHIFT = """() => new Promise((done) => { let sum = 0;
   new PerformanceObserver((list) => { for (const e of list.getEntries()) sum += e.value; })
@@ -601,3 +606,24 @@ def test_axe_finds_nothing_in_a_running_sampler(opened, theme):
     # The focus can be seen.
     page.keyboard.press("Tab")
     assert page.evaluate("getComputedStyle(document.activeElement).outlineWidth") == "3px"
+
+
+def test_knobs_of_the_network_give_another_posterior(opened):
+    page = opened(NETWORK, kind="network-prior")
+    cells = page.locator(".bnn-readout dd")
+    expect(cells.nth(1)).to_have_text("600", timeout=20_000)
+    wide = float(cells.nth(2).inner_text())
+    noise = page.get_by_role("slider", name="Noise sd")
+    for _ in range(4):
+        noise.press("ArrowRight")
+    expect(cells.nth(1)).to_have_text("600", timeout=20_000)
+    assert noise.get_attribute("aria-valuetext") == "1"
+    assert float(cells.nth(2).inner_text()) > wide
+    page.get_by_role("combobox", name="Activation").select_option(label="none (a line)")
+    page.get_by_role("slider", name="Hidden units").press("ArrowLeft")
+    expect(cells.nth(0)).to_have_text("10")
+    expect(cells.nth(1)).to_have_text("600", timeout=20_000)
+    expect(page.get_by_role("status")).to_contain_text("3 hidden units, none (a line)")
+    page.get_by_role("button", name="Reset").click()
+    expect(cells.nth(0)).to_have_text("16")
+    expect(cells.nth(2)).to_have_text(f"{wide:.2f}", timeout=20_000)

@@ -183,3 +183,13 @@ def test_a_subset_font_holds_the_wanted_icons_only(tmp_path):
     assert set(TTFont(tmp_path / "a").getBestCmap()) == {0xF185, 0xF186}
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert (tmp_path / "a").stat().st_size < 5000
+
+
+def test_what_is_not_to_be_searched_is_left_out():
+    page = (
+        f'<article class="bd-article"><div class="{html_pages.NOT_SEARCHED}">a list</div></article>'
+    )
+    soup = BeautifulSoup(page, "html.parser")
+    html_pages.mark_searchable(soup, "api.html")
+    assert soup.select_one("div")["data-pagefind-ignore"] == "all"
+    assert "data-pagefind-body" in soup.article.attrs

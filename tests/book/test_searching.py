@@ -81,3 +81,8 @@ def test_an_index_is_written(tmp_path):
     searching.index(tmp_path, {"sec-reg-se": ["where?"]})
     assert (tmp_path / "pagefind/pagefind.js").exists()
     assert len(list((tmp_path / "pagefind/fragment").iterdir())) == len(records())
+    assert "repeat" not in (tmp_path / "pagefind/words.json").read_text("utf8")
+
+
+def test_misspelt_words_are_set_right_by_words_of_five_letters_and_more():
+    assert searching.known_words(["The ELBO’s Hessian, n_effective"]) == ["effective", "hessian"]

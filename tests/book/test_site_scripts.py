@@ -31,7 +31,7 @@ def in_node(expression, *values):
     ],
 )
 def test_only_what_resembles_the_query_is_an_answer(query, marked, expected):
-    assert in_node("M.resembles(v0, v1)", query, marked) is expected
+    assert in_node("M.resembles(M.telling(v0), v1)", query, marked) is expected
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,24 @@ def test_only_what_resembles_the_query_is_an_answer(query, marked, expected):
 )
 def test_a_question_is_asked_by_the_words_that_tell(query, words):
     assert in_node("M.telling(v0)", query) == words
+
+
+KNOWN = ["collinearity", "multicollinearity", "posterior", "proposal", "regression"]
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("multicolinearity", "multicollinearity"),
+        ("posteroir", "posterior"),  # two letters swapped
+        ("propsal", "proposal"),
+        ("prior", "prior"),
+        ("qqqqzzzz", "qqqqzzzz"),
+        ("n_eff", "n_eff"),
+    ],
+)
+def test_a_misspelt_word_is_set_right_and_no_other(word, meant):
+    assert in_node("M.mended(v0, v1)", word, KNOWN) == meant
 
 
 def test_a_long_query_is_cut():

@@ -3,16 +3,16 @@
 const LONGEST = 200; // characters of a query that are looked at
 const MOST_WORDS = 12;
 const RARITY = 0.3; // how much a word counts more where few sections have it
-const MISSING = 0.5; // what a section loses that has none of the words but one
+const MISSING = 0.8; // what a section loses that has none of the words but one
 const SHOWN = 12;
 const EXCERPT = 24; // words
 const PAUSE = 120; // milliseconds after a key before the index is asked
 
 // Words that are on every page and say nothing of what is asked.
 const EMPTY = new Set(
-  ("a about am an and any are as at be been being by can could did do does doing for from get give had has have how i if in " +
+  ("a about am an and any are as at be been being between by can could did difference do does doing for from get give had has have how i if in " +
     "into is it its just let make many me much must my no not of on one or our s shall should so some t than that the their " +
-    "them then there these they this those to too up us use used using very was we were what when where which who why will " +
+    "them then there these they this those to too up us use used using versus very vs was we were what when where which who why will " +
     "with would you your").split(" "),
 );
 
@@ -26,7 +26,8 @@ function load(root) {
       ranking: { termSimilarity: 2, pageLength: 0.3, termSaturation: 2 },
     });
     await pagefind.init();
-    return pagefind;
+    const known = await fetch(new URL(`${root}pagefind/words.json`, location.href)).then((file) => file.json());
+    return { pagefind, known };
   });
   return library;
 }
@@ -36,6 +37,33 @@ export function telling(query) {
   const words = query.slice(0, LONGEST).toLowerCase().replaceAll("’", "'").match(/[\p{L}\p{N}]+(?:[-.'_][\p{L}\p{N}]+)*/gu) ?? [];
   const told = words.filter((word) => !EMPTY.has(word));
   return [...new Set(told.length ? told : words)].slice(0, MOST_WORDS);
+}
+
+// How many letters must be added, dropped, changed or swapped to make one word of another.
+export function distance(a, b) {
+  let [before, last] = [[], Array.from({ length: b.length + 1 }, (_, j) => j)];
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      row[j] = Math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] !== b[j - 1]));
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) row[j] = Math.min(row[j], before[j - 2] + 1);
+    }
+    [before, last] = [last, row];
+  }
+  return last[b.length];
+}
+
+// A misspelt word, set right by the words of headings, glossary and questions, where one is near.
+export function mended(word, known) {
+  if (word.length < 5 || !/^\p{L}+$/u.test(word)) return word;
+  const most = word.length < 8 ? 1 : 2;
+  let best = { word, far: most + 1 };
+  for (const other of known) {
+    if (Math.abs(other.length - word.length) >= best.far) continue;
+    const far = distance(word, other);
+    if (far < best.far) best = { word: other, far };
+  }
+  return best.word;
 }
 
 // Pagefind wants all words of a query on a page; a question has words that its answer has not. So
@@ -82,10 +110,10 @@ function excerpt(words) {
 
 // Pagefind shortens a word until something matches. Only what still resembles a word of the query
 // is an answer to it.
-export function resembles(query, marked) {
+export function resembles(words, marked) {
   const shared = (a, b) => [...a].findIndex((letter, i) => letter !== b[i]);
   const letters = (word) => word.toLowerCase().replace(/^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$/gu, "");
-  return telling(query).some((word) =>
+  return words.some((word) =>
     marked.some((mark) => {
       const same = shared(word, letters(mark));
       return same < 0 || same >= Math.max(3, 0.6 * word.length);
@@ -113,18 +141,30 @@ async function told({ results }) {
   const words = text.split(/\s+/).filter(Boolean);
   return {
     url: parts[0].url,
-    title: parts[0].meta.title,
+    title: parts[0].meta.heading ?? parts[0].meta.title,
     page: parts[0].meta.page,
     words: stretch(text, places),
     marked: places.map((place) => words[place.location] ?? ""),
   };
 }
 
-async function answer(root, query) {
-  const pagefind = await load(root);
-  const answers = await Promise.all(telling(query).map(async (word) => (await pagefind.search(word)).results));
+// The sections that have a word, or the word that it was probably meant to be.
+async function ask(pagefind, known, word) {
+  const { results } = await pagefind.search(word);
+  if (known.includes(word) || (results.length && resembles([word], (await told({ results: [results[0]] })).marked))) {
+    return { word, results };
+  }
+  const meant = mended(word, known);
+  return { word: meant, results: meant === word ? results : (await pagefind.search(meant)).results };
+}
+
+export async function answer(root, query) {
+  const { pagefind, known } = await load(root);
+  const asked = await Promise.all(telling(query).map((word) => ask(pagefind, known, word)));
+  const words = asked.map(({ word }) => word);
+  const answers = asked.map(({ results }) => results);
   const sections = await Promise.all(ranked(answers).slice(0, 2 * SHOWN).map(told));
-  return sections.filter((section) => resembles(query, section.marked)).slice(0, SHOWN);
+  return sections.filter((section) => resembles(words, section.marked)).slice(0, SHOWN);
 }
 
 function fill(list, status, query, found) {

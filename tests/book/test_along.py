@@ -1,0 +1,173 @@
+"""The book to take along: an EPUB that EPUBCheck accepts, a PDF with outline and tags, a zip."""
+
+import zipfile
+from pathlib import Path
+
+import pypdf
+import pytest
+from bs4 import BeautifulSoup
+
+import along
+import browser
+import build
+import citing
+import epub_book
+import gates
+import pdf_book
+from execute import Project
+
+ROOT = Path(__file__).parents[2]
+SMALL = Project(ROOT, "smoke")
+PAGE = """<?xml version="1.0" encoding="UTF-8"?>
+<html xmlns="http://www.w3.org/1999/xhtml"><head><link rel="stylesheet" href="gone.css"/>
+<script>x</script></head><body><section id="one"><p id="one">p</p>
+<details><summary><p>S</p></summary></details>
+<math><mi>x</mi></math><a href="two.xhtml#there">a</a><a href="two.xhtml#gone">b</a>
+<a href="missing.xhtml">c</a><a href="https://example.org/#d">d</a>
+<table border="1"><tr><th></th></tr></table></section></body></html>"""
+PACKAGE = """<package><metadata><dc:identifier id="book">urn:x</dc:identifier></metadata>
+<manifest><item href="book/one.xhtml" id="a" media-type="application/xhtml+xml" />
+<item href="book/two.xhtml" id="b" media-type="application/xhtml+xml" /></manifest></package>"""
+
+
+@pytest.fixture
+def mended():
+    files = {
+        "mimetype": b"application/epub+zip",
+        "content.opf": PACKAGE.encode(),
+        "toc.ncx": b'<meta name="dtb:uid" content="other"/>',
+        "book/one.xhtml": PAGE.encode(),
+        "book/two.xhtml": b'<html><body><p id="there">t</p></body></html>',
+    }
+    return epub_book.mend(files)
+
+
+def test_a_page_of_the_epub_loses_what_no_reader_has(mended):
+    page = mended["book/one.xhtml"].decode()
+    assert page.count('id="one"') == 1
+    for gone in ("<script", "gone.css", "border=", "<p>S</p>", "missing.xhtml", "#gone"):
+        assert gone not in page
+    for kept in ('href="two.xhtml#there"', "https://example.org/#d", "1998/Math/MathML", ">b", "c"):
+        assert kept in page
+
+
+def test_the_manifest_says_what_a_page_holds_and_the_contents_agree_on_the_name(mended):
+    package = mended["content.opf"].decode()
+    assert package.count('properties="mathml"') == 1
+    assert b'content="urn:x"' in mended["toc.ncx"]
+
+
+def test_an_archive_depends_on_names_and_contents_only(tmp_path):
+    files = [("mimetype", b"m"), ("a", b"text" * 100)]
+    for name in ("one", "two"):
+        along.pack(tmp_path / name, files, stored=["mimetype"])
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    with zipfile.ZipFile(tmp_path / "one") as archive:
+        kinds = {info.filename: info.compress_type for info in archive.infolist()}
+    assert kinds == {"mimetype": zipfile.ZIP_STORED, "a": zipfile.ZIP_DEFLATED}
+
+
+def test_links_of_a_printed_page_lead_within_the_book():
+    slugs = {"book/one.html": "one", "book/two.html": "two"}
+    inside = [
+        pdf_book._inside(address, "book/one.html", slugs, "https://b/")
+        for address in ("#x", "two.html#y", "two.html", "../cite/one.bib", "https://e.org/#z")
+    ]
+    assert inside == ["#one--x", "#two--y", "#two", "https://b/cite/one.bib", "https://e.org/#z"]
+
+
+def test_a_printed_page_is_unfolded_and_has_anchors_of_its_own():
+    soup = BeautifulSoup(
+        '<article><h1 id="a">A<a class="headerlink" href="#a">#</a></h1><details class="bnn-code">'
+        '<summary>Show</summary>hidden</details><details class="solution">shown</details>'
+        '<img src="x.svg" loading="lazy"/><p aria-labelledby="a b">p</p></article>',
+        "html.parser",
+    )
+    text = str(
+        pdf_book.chapter("book/one.html", soup.article, {"book/one.html": "one"}, "https://b/")
+    )
+    for gone in ("headerlink", "hidden", "lazy"):
+        assert gone not in text
+    for kept in ('id="one--a"', 'aria-labelledby="one--a one--b"', 'open=""', 'id="one"'):
+        assert kept in text
+
+
+@pytest.mark.site
+@pytest.mark.slow
+def test_the_epub_of_the_small_book_is_valid():
+    path = epub_book.make(SMALL)
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        assert names[0] == "mimetype"
+        for doc in SMALL.pages():
+            assert any(name.endswith(f"{doc}.xhtml") for name in names), doc
+        chapter = archive.read("book/bayes-theorem.xhtml").decode()
+    assert "<math" in chapter
+    assert "katex-html" not in chapter
+    assert "glue:text" not in chapter
+    found = epub_book.objections(path)
+    if found is None:
+        pytest.skip("EPUBCheck needs a Java, and there is none on this machine")
+    assert found == []
+
+
+@pytest.mark.site
+@pytest.mark.slow
+def test_the_pdf_of_the_small_book_has_outline_tags_and_links():
+    path = pdf_book.make(SMALL, build.site_of(SMALL).html)
+    pdf = pypdf.PdfReader(path)
+    root = pdf.trailer["/Root"]
+    book = citing.read_book(ROOT / "CITATION.cff")
+    assert pdf.metadata.title == book.title
+    assert root["/MarkInfo"]["/Marked"]
+    assert "/StructTreeRoot" in root
+    assert root["/Lang"] == "en-GB"
+    titles = " / ".join(str(entry.title) for entry in flat(pdf.outline))
+    for doc, page in gates.Site(SMALL, build.site_of(SMALL).html).built():
+        heading = page.select_one("article h1")
+        heading.select_one(".headerlink").decompose()
+        assert words(heading.get_text()) in words(titles), doc
+    links = [note.get_object() for page in pdf.pages for note in page.get("/Annots") or []]
+    inside = [link for link in links if "/Dest" in link or "/D" in link.get("/A", {})]
+    assert len(pdf.pages) > 100
+    assert len(inside) > 300
+
+
+def flat(outline):
+    for entry in outline:
+        if isinstance(entry, list):
+            yield from flat(entry)
+        else:
+            yield entry
+
+
+def words(text):
+    return "".join(text.split())
+
+
+def foreign(url):
+    return not url.startswith(("file:", "data:"))
+
+
+@pytest.mark.site
+@pytest.mark.slow
+def test_the_zip_reads_offline(tmp_path):
+    """Unpacked anywhere and opened as files, pages show, and ask for nothing that is not there."""
+    with zipfile.ZipFile(along.zip_site(SMALL, build.site_of(SMALL).html)) as archive:
+        archive.extractall(tmp_path)
+    executable = browser.find_or_install(install=True)
+    assert executable, "these checks need a Chromium"
+    with browser.chromium(executable) as chromium:
+        page = chromium.new_page()
+        failed = []
+        page.on("requestfailed", lambda request: failed.append(request.url))
+        page.on(
+            "request",
+            lambda request: (
+                request.url.startswith(("file:", "data:")) or failed.append(request.url)
+            ),
+        )
+        for doc in SMALL.pages():
+            page.goto((tmp_path / along.NAME / f"{doc}.html").as_uri(), wait_until="load")
+            assert page.locator("article h1:visible").count() == 1
+        assert failed == []

@@ -1,0 +1,48 @@
+"""On Binder a page opens as a notebook, runs small, and says so."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+
+BINDER = Path(__file__).parents[2] / "binder"
+
+
+def outputs(folder, monkeypatch, size):
+    """What two cells print in a kernel that starts as on Binder."""
+    startup = folder / "profile_default/startup"
+    startup.mkdir(parents=True)
+    shutil.copy(BINDER / "small-size.py", startup)
+    monkeypatch.setenv("IPYTHONDIR", str(folder))
+    monkeypatch.setenv("BNNBOOK_SIZE", size)
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore")
+    cells = [nbformat.v4.new_code_cell("print(1)"), nbformat.v4.new_code_cell("print(2)")]
+    nb = nbformat.v4.new_notebook(cells=cells)
+    nbclient.NotebookClient(nb, timeout=60, extra_arguments=["--log-level=40"]).execute()
+    return ["".join(str(output) for output in cell.outputs) for cell in nb.cells]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("size", "said"), [("smoke", True), ("full", False)])
+def test_the_first_output_alone_says_that_numbers_differ(tmp_path, monkeypatch, size, said):
+    first, second = outputs(tmp_path, monkeypatch, size)
+    assert ("numbers differ" in first) == said
+    assert "numbers differ" not in second
+
+
+@pytest.mark.parametrize(("given", "size"), [(None, "smoke"), ("full", "full")])
+def test_the_size_is_small_unless_the_reader_says_otherwise(given, size):
+    environment = {k: v for k, v in os.environ.items() if k != "BNNBOOK_SIZE"}
+    environment |= {"BNNBOOK_SIZE": given} if given else {}
+    command = ["bash", str(BINDER / "start"), "printenv", "BNNBOOK_SIZE"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == size
+
+
+def test_the_start_and_the_build_step_can_be_executed():
+    assert all(os.access(BINDER / name, os.X_OK) for name in ("start", "postBuild"))
+    assert "set-default-viewer markdown myst" in (BINDER / "postBuild").read_text()

@@ -1,0 +1,154 @@
+"""Readers' questions, put to the search dialog of the book's own small site in a browser."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+
+import browser
+import searching
+import server
+
+ROOT = Path(__file__).parents[2]
+HTML = ROOT / "_build/smoke/_build/html"
+QUESTIONS = tomllib.loads(
+    (Path(__file__).parent / "search_questions.toml").read_text("utf8"),
+)["question"]
+LABELS = searching.questions_of(ROOT / "book/search.toml")
+#: What must be reached, some questions below what is (docs/decisions/0008-search.md).
+FIRST, THREE = 0.85, 0.92
+ODD = ["qqqqzzzz", "?!…", "<img src=x onerror=alert(1)>", "a b " * 2500, "posterior " * 1000]
+
+
+def right(soups, targets):
+    """The addresses that answer a question: sections, their parts, or (``@page``) whole pages."""
+    found = set()
+    for target in targets:
+        if target.startswith("@"):
+            name = f"{target[1:]}.html"
+            found |= {name} | {f"{name}#{tag['id']}" for tag in soups[name](id=True)}
+    labels = {target for target in targets if not target.startswith("@")}
+    for name, soup in soups.items():
+        for section in soup.find_all("section", id=True):
+            anchors = set(searching._anchors(section))
+            if section.h1 in section.find_all("h1", recursive=False):
+                found |= {name} if labels & anchors else set()
+            elif labels & anchors:
+                found |= {f"{name}#{tag['id']}" for tag in section(id=True)}
+                found |= {f"{name}#{anchor}" for anchor in anchors}
+            elif labels & {tag["id"] for tag in section.select("div.exercise[id]")}:
+                found |= {f"{name}#{anchor}" for anchor in anchors}
+    return found
+
+
+def test_questions_name_sections_that_are_there():
+    text = "".join(path.read_text("utf8") for path in (ROOT / "book").glob("*.md"))
+    there = set(re.findall(r"^\(([\w-]+)\)=$|^:label: ([\w-]+)$", text, re.M))
+    labels = {label for pair in there for label in pair if label}
+    for question in QUESTIONS:
+        for target in question["sections"]:
+            page = target.removeprefix("@")
+            assert target in labels or (ROOT / f"{page}.md").is_file(), question
+    assert set(LABELS) - labels <= {"glossary", "bibliography"}
+
+
+def test_half_of_the_questions_are_frozen_and_none_is_asked_twice():
+    assert len({question["text"].lower() for question in QUESTIONS}) == len(QUESTIONS) >= 90
+    assert abs(sum(2 * q["frozen"] - 1 for q in QUESTIONS)) <= 2
+
+
+def test_a_part_of_a_section_is_right_and_its_neighbour_is_not():
+    page = (
+        '<section id="c"><h1>C</h1><section id="a"><span id="sec-a"></span><h2>A</h2>'
+        '<section id="part"><h3>P</h3></section></section><section id="b"><h2>B</h2>'
+        '<div class="exercise" id="ex-b"></div></section></section>'
+    )
+    soups = {"p.html": BeautifulSoup(page, "html.parser")}
+    assert right(soups, ["sec-a"]) == {"p.html#sec-a", "p.html#a", "p.html#part"}
+    assert right(soups, ["ex-b"]) == {"p.html#b"}
+    assert right(soups, ["c"]) == {"p.html"}
+    assert "p.html#b" in right(soups, ["@p"])
+
+
+@pytest.fixture(scope="module")
+def opened():
+    """A page of the site under a subpath, and what it asked of others or complained of."""
+    path = browser.find_or_install(install=True)
+    assert path, "these checks need a Chromium"
+    assert HTML.is_dir(), "nox -s tests builds the small site first"
+    with (
+        server.serving(HTML, prefix="/book-of-bayes/") as address,
+        browser.chromium(path) as chromium,
+    ):
+        page, bad = chromium.new_page(), []
+        page.on("request", lambda r: None if r.url.startswith(address) else bad.append(r.url))
+        page.on("pageerror", lambda error: bad.append(str(error)))
+        page.on("dialog", lambda dialog: (bad.append(dialog.message), dialog.dismiss()))
+        page.goto(f"{address}book/index.html")
+        yield page, address, bad
+
+
+def ask(page, query, key="Control+k"):
+    """What the dialog says of a query, and the links that it shows."""
+    if not page.locator("dialog[open]").count():
+        page.keyboard.press(key)
+    page.locator("dialog input").fill("")
+    page.wait_for_function("() => !document.querySelector('.bnn-search-status').textContent")
+    page.locator("dialog input").fill(query)
+    page.wait_for_function("() => document.querySelector('.bnn-search-status').textContent")
+    links = page.locator(".bnn-search-results a").evaluate_all("as => as.map(a => a.href)")
+    return page.inner_text(".bnn-search-status"), links
+
+
+@pytest.mark.site
+@pytest.mark.parametrize("frozen", [True, False])
+def test_questions_lead_to_their_sections(opened, frozen):
+    page, address, bad = opened
+    pages = {path: path.read_text("utf8") for path in sorted(HTML.glob("book/*.html"))}
+    soups = {
+        path.relative_to(HTML).as_posix(): BeautifulSoup(text, "html.parser")
+        for path, text in pages.items()
+    }
+    places, missed = [], []
+    for question in (q for q in QUESTIONS if q["frozen"] is frozen):
+        wanted = right(soups, question["sections"])
+        assert wanted, question
+        _, links = ask(page, question["text"])
+        found = [link.removeprefix(address) for link in links]
+        place = next((i for i, link in enumerate(found) if link in wanted), 99)
+        places.append(place)
+        if place and not frozen:
+            missed.append((place, question["text"], found[:3]))
+    first = sum(place == 0 for place in places) / len(places)
+    three = sum(place < 3 for place in places) / len(places)
+    print(f"frozen={frozen}: first {first:.1%}, among three {three:.1%} of {len(places)}")
+    assert first >= FIRST, missed
+    assert three >= THREE, missed
+    assert bad == []
+
+
+@pytest.mark.site
+@pytest.mark.parametrize("query", ODD)
+def test_odd_queries_get_a_calm_answer(opened, query):
+    page, _, bad = opened
+    status, links = ask(page, query)
+    assert len(status) < 300
+    assert len(links) <= 12
+    assert not page.locator("dialog[open] img, dialog[open] script").count()
+    assert bad == []
+
+
+@pytest.mark.site
+@pytest.mark.parametrize("key", ["/", "Control+k"])
+def test_answers_show_where_they_lead_and_mark_what_was_asked(opened, key):
+    page, address, bad = opened
+    page.goto(f"{address}book/index.html")
+    status, links = ask(page, "how wide should my proposal be", key)
+    assert "“how wide should my proposal be”" in status
+    assert links[0] == f"{address}book/markov-chain-monte-carlo.html#sec-mc-step"
+    assert page.locator(".bnn-search-results li").first.locator("mark").count() > 0
+    page.locator("dialog input").press("Enter")
+    page.wait_for_url(f"{address}book/markov-chain-monte-carlo.html#sec-mc-step")
+    assert bad == []
