@@ -120,13 +120,7 @@ def mend_page(name: str, text: str, names: set[str]) -> str:
     for tag in soup.select("table, td, th, tr, thead, tbody"):
         for attribute in ("align", "valign", "halign", "border"):
             tag.attrs.pop(attribute, None)
-    seen: set[str] = set()
-    for tag in soup.select("[id]"):
-        # Exercises and their solutions all name their contents alike.
-        if str(tag["id"]) in seen:
-            del tag["id"]
-        else:
-            seen.add(str(tag["id"]))
+    html_pages.drop_repeated_ids(soup)
     for tag in soup.find_all(True):
         for attribute in [key for key in tag.attrs if key.startswith("data-")]:
             del tag[attribute]

@@ -163,6 +163,16 @@ def mend_roles(soup: BeautifulSoup) -> None:
             paragraph.name = "span"
 
 
+def drop_repeated_ids(soup: BeautifulSoup) -> None:
+    """Let each id name one element, the first that has it; exercises name their contents alike."""
+    seen: set[str] = set()
+    for tag in soup.select("[id]"):
+        name = str(tag["id"])
+        if name in seen:
+            del tag["id"]
+        seen.add(name)
+
+
 def fold_admonitions(soup: BeautifulSoup) -> None:
     """Make every dropdown, solutions of exercises above all, a native disclosure."""
     for box in soup.select("div.admonition.dropdown, div.admonition.toggle"):
@@ -264,6 +274,7 @@ def clean(soup: BeautifulSoup, name: str, early: str) -> None:
         name_actions,
         name_regions,
         mend_roles,
+        drop_repeated_ids,
         fold_admonitions,
         fold_code,
         link_downloads,

@@ -96,6 +96,14 @@ def test_rules_of_accessible_html_are_kept():
     assert not soup.select("style, summary p, table[border]")
 
 
+def test_an_id_names_one_element():
+    soup = mended(
+        '<p id="a">1</p><p id="content">2</p><p id="content">3</p><p id="content">4</p>',
+        html_pages.drop_repeated_ids,
+    )
+    assert [tag.get("id") for tag in soup.select("p")] == ["a", "content", None, None]
+
+
 def test_a_solution_folds_without_a_script():
     soup = mended(
         '<div class="solution dropdown admonition" id="sol"><p class="admonition-title">'
