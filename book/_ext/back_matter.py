@@ -81,13 +81,14 @@ def report(pages: dict[str, Kept], size: str) -> str:
     small = "" if size == "full" else " at the small size, whose numbers differ from the book's"
     lines = [f"{len(pages)} pages were run{small}, in {total} of page time altogether.", ""]
     lines += [f"{number}. {place}." for number, place in enumerate(places, 1)]
-    lines += ["", "| page | finished (UTC) | run time | where | checks | inputs | outputs |"]
-    lines.append("|---|---|---:|---:|---|---|---|")
+    columns = "page | finished (UTC) | run time | memory | where | checks | inputs | outputs"
+    lines += ["", f"| {columns} |", "|---|---|---:|---:|---:|---|---|---|"]
     for doc, page in pages.items():
         finished = page.run.get("when", "not recorded").replace("T", " ").partition("+")[0]
         finished = finished.replace("-", "\N{NON-BREAKING HYPHEN}")
         took = page_runs.duration(page.seconds).replace(" ", "\N{NO-BREAK SPACE}")
-        cells = [f"{{doc}}`/{doc}`", finished, took]
+        peak = f"{page.run['peak_mib']}\N{NO-BREAK SPACE}MiB" if "peak_mib" in page.run else ""
+        cells = [f"{{doc}}`/{doc}`", finished, took, peak or "not recorded"]
         cells += [str(places.index(_machine(page.run)) + 1), page_runs.held(page.nb) or "none"]
         cells += [f"`{page.key[:LENGTH]}`", f"`{digest_of_outputs(page.nb)[:LENGTH]}`"]
         lines.append(f"| {' | '.join(cells)} |")

@@ -254,7 +254,8 @@ class Kept:
     nb: NotebookNode
     key: str
     seconds: float
-    #: When, where and with what it was run (``provenance.here_and_now``); empty where unknown.
+    #: When, where and with what it was run (``provenance.here_and_now``), and the most memory that
+    #: its kernel held (``peak_mib``); empty where unknown.
     run: dict[str, Any] = field(default_factory=dict)
 
 
@@ -279,8 +280,24 @@ def save_kept(project: Project, doc: str, kept: Kept) -> None:
     whole.replace(path)
 
 
-def run_page(project: Project, doc: str, nb: NotebookNode) -> tuple[NotebookNode, float]:
+def peak_mib() -> int | None:
+    """The most memory in MiB that a finished child of this process held; None on Windows."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit)
+
+
+def run_page(
+    project: Project, doc: str, nb: NotebookNode
+) -> tuple[NotebookNode, float, int | None]:
     """Run one page in a kernel of its own, in the page's folder.
+
+    Returns:
+        The page with its outputs, the seconds it took, and the kernel's peak memory in MiB, which
+        is right only where this process has run no page before.
 
     Raises:
         PageError: where a cell fails, takes too long or writes to standard error.
@@ -305,7 +322,7 @@ def run_page(project: Project, doc: str, nb: NotebookNode) -> tuple[NotebookNode
     problem = _problem(doc, nb)
     if problem or result.err is not None:
         raise PageError(problem or f"{doc}.md: {result.exc_string}")
-    return nb, result.time
+    return nb, result.time, peak_mib()
 
 
 def _kernel_manager() -> type:
@@ -407,22 +424,26 @@ def _run_all(
     if not stale:
         return ran, failures
     longest_first = sorted(stale, key=lambda doc: -stale[doc][2])
-    # A forked child of a process that uses JAX can hang, so the workers start afresh.
+    # A forked child of a process that uses JAX can hang, so the workers start afresh; and each runs
+    # one page, so that the peak memory of its children is that page's.
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(stale)), mp_context=spawn) as pool:
+    with ProcessPoolExecutor(
+        min(jobs, len(stale)), mp_context=spawn, max_tasks_per_child=1
+    ) as pool:
         futures = {pool.submit(run_page, project, doc, stale[doc][0]): doc for doc in longest_first}
         for count, future in enumerate(as_completed(futures), 1):
             doc = futures[future]
             so_far = f"[{count}/{len(stale)}, {time.perf_counter() - started:.0f} s]"
             try:
-                nb, seconds = future.result()
+                nb, seconds, peak = future.result()
             except PageError as error:
                 failures.append(str(error))
                 print(f"{so_far} {doc}: FAILED", flush=True)
                 continue
-            ran[doc] = Kept(nb, stale[doc][1], seconds, provenance.here_and_now())
+            run = provenance.here_and_now() | ({} if peak is None else {"peak_mib": peak})
+            ran[doc] = Kept(nb, stale[doc][1], seconds, run)
             save_kept(project, doc, ran[doc])
-            print(f"{so_far} {doc}: {seconds:.1f} s", flush=True)
+            print(f"{so_far} {doc}: {seconds:.1f} s, {peak or '?'} MiB", flush=True)
     return ran, failures
 
 

@@ -82,6 +82,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 119.5 else f"{seconds / 60:.0f} min"
 
 
+def memory(run: dict[str, Any]) -> list[str]:
+    """The most memory that a run held, in a list that is empty where nobody measured it."""
+    return [f"at most {run['peak_mib']} MiB of memory"] if "peak_mib" in run else []
+
+
 def held(nb: NotebookNode) -> str:
     """What the page checked of itself."""
     numbers, claims = guards(execute.code_cells(nb))
@@ -119,7 +124,8 @@ def report_address(repository: str, title: str, address: str, version: str, dige
 
 def _rows(page: execute.Kept, sentence: str) -> list[tuple[str, str]]:
     run = page.run
-    rows = [("Run", f"{when(run)}, {duration(page.seconds)}" if run else duration(page.seconds))]
+    took = [*([when(run)] if run else []), duration(page.seconds), *memory(run)]
+    rows = [("Run", ", ".join(took))]
     if run:
         versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
         rows += [("Where", f"{run['processor']}, {run['system']}"), ("With", versions)]

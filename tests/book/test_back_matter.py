@@ -36,7 +36,7 @@ def project(tmp_path):
     chapters = "chapters: [{file: book/two}, {file: book/prose}]"
     (tmp_path / "_toc.yml").write_text(f"format: jb-book\nroot: book/one\n{chapters}\n")
     project = Project(tmp_path, package="toy")
-    elsewhere = RUN | {"processor": "Another processor"}
+    elsewhere = RUN | {"processor": "Another processor", "peak_mib": 640}
     execute.save_kept(project, "book/one", Kept(notebook("4"), "ab" * 32, 1.6, RUN))
     execute.save_kept(project, "book/two", Kept(notebook("5"), "cd" * 32, 240.0, elsewhere))
     return project
@@ -46,9 +46,9 @@ def test_the_report_has_a_row_for_each_page_that_was_run_and_names_each_machine_
     text = back_matter.report(back_matter.runs(project), "full")
     rows = [line for line in text.splitlines() if line.startswith("| {doc}")]
     one, two = (row.replace("\u2011", "-").replace("\xa0", " ") for row in rows)
-    assert "{doc}`/book/one` | 2026-11-28 05:06:07 | 2 s | 1 | 1 asserted claim held" in one
+    assert "{doc}`/book/one` | 2026-11-28 05:06:07 | 2 s | not recorded | 1 | 1 asserted" in one
     assert f"`{'ab' * 6}`" in one
-    assert "| 4 min | 2 |" in two
+    assert "| 4 min | 640 MiB | 2 |" in two
     assert text.count("1. A processor, Linux x86_64; Python 3.13.1, JAX 0.12.0.") == 1
     assert text.count("2. Another processor") == 1
     assert "2 pages were run, in 4 min" in text

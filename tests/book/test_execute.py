@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import nbformat
@@ -125,6 +126,17 @@ def test_the_size_and_an_indirect_import_are_part_of_the_key(project):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows tells no child's peak memory")
+def test_each_page_s_own_peak_memory_is_kept(project):
+    """The first page takes a quarter of a GiB more than the second, which runs after it."""
+    edit(project, "book/one.md", "one.f(3)", "len(b'x' * 2**28) and one.f(3)")
+    execute.execute(project, jobs=1)
+    one, two = (execute.load_kept(project, doc).run["peak_mib"] for doc in ("book/one", "book/two"))
+    assert 20 < two < 250
+    assert 256 - 20 < one - two < 256 + 20
+
+
+@pytest.mark.slow
 def test_no_stale_output_survives(executed):
     project = executed
     assert execute.execute(project) == []
@@ -192,7 +204,7 @@ def test_the_longest_page_starts_first(project, monkeypatch):
     started = []
 
     class Pool:
-        def __init__(self, jobs, mp_context):
+        def __init__(self, jobs, **options):
             pass
 
         def __enter__(self):
@@ -206,7 +218,7 @@ def test_the_longest_page_starts_first(project, monkeypatch):
 
             started.append(doc)
             future = Future()
-            future.set_result((nb, 1.0))
+            future.set_result((nb, 1.0, 300))
             return future
 
     monkeypatch.setattr(execute, "ProcessPoolExecutor", Pool)

@@ -67,6 +67,13 @@ def test_the_block_says_all_and_escapes_it(kept):
     assert [a["href"] for a in soup.select("a")][:2] == ["../x.ipynb", "../x.py"]
 
 
+def test_the_most_memory_is_said_where_it_was_measured(kept):
+    measured = execute.Kept(kept.nb, kept.key, kept.seconds, RUN | {"peak_mib": 640})
+    assert "28 November 2026, 47 s, at most 640 MiB of memory" in page_runs.block(
+        measured, "", "f", "r"
+    )
+
+
 def test_diagnostics_that_nobody_computed_are_refused(kept):
     with pytest.raises(page_runs.DiagnosticsError, match="'ess', which no cell glues"):
         page_runs.block(kept, "ESS {ess}", "f", "r")
