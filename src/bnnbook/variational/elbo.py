@@ -85,7 +85,8 @@ def score_leave_one_out(
     r"""The score function less a baseline: the mean signal of the other draws.
 
     A constant times the score has mean zero, and a baseline made from the other draws is a constant
-    as far as this draw is concerned: the estimate stays unbiased (Kool et al. 2019).
+    as far as this draw is concerned: the estimate stays unbiased (Kool et al. 2019). It takes at
+    least two draws.
     """
     x = jax.lax.stop_gradient(family.sample(rng_key, params, num_draws))
     terms = _log_ratios(log_density, family, params, x)
@@ -162,7 +163,7 @@ ESTIMATORS: dict[str, Estimator] = {
     "reparameterised": reparameterised,
     "sticking the landing": sticking_the_landing,
 }
-"""By name, the noisiest first."""
+"""By name, in the order of the chapter; which is the noisiest depends on where q is."""
 
 
 def _log_ratios(

@@ -7,9 +7,10 @@ triangle with a positive diagonal. Low rank: the covariance is diagonal plus F F
 A family is a record of functions and a state is a ``NamedTuple`` of arrays, so that all of it can
 be differentiated, compiled and vectorised. Chapter "Variational inference" introduces them.
 
-States are moved by steps measured in the distribution's own standard deviations: m + L δ for the
-mean, and L exp-like for the scale. The gradient with respect to δ has no units, and one step size
-serves targets of any scale (local parameterisations: Lin, Nielsen, Khan and Schmidt 2021).
+States are moved by steps measured in the distribution's own standard deviations: the mean becomes
+m + L δ, and L is multiplied by a triangle near the identity whose diagonal is exp(δ), so that it
+stays positive. The gradient with respect to δ has no units, and one step size serves targets of any
+scale (local parameterisations: Lin, Nielsen, Khan and Schmidt 2021).
 """
 
 from collections.abc import Callable
