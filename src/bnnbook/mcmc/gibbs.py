@@ -104,7 +104,7 @@ def regression_conditionals(
 
     Raises:
         ValueError: where shape or scale are not positive, arrays are not finite or do not fit
-            together, or the precision is not symmetric and positive definite.
+            together, or the precision is not symmetric or has a negative eigenvalue.
     """
     arrays = {"X": (X, 2), "y": (y, 1), "mean": (mean, 1), "precision": (precision, 2)}
     for name, (array, ndim) in arrays.items():
