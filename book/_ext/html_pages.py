@@ -80,6 +80,8 @@ def drop_unused(soup: BeautifulSoup, name: str) -> None:
         unused |= tag.get("type") == "text/x-thebe-config"
         if unused:
             tag.decompose()
+    for tag in soup.select("#jb-print-docs-body"):
+        tag.decompose()  # a second title and the contents once more, for paper
     for tag in soup.select("#ethical-ad-placement"):
         (tag.find_parent(class_="sidebar-primary-items__end") or tag).decompose()
 
