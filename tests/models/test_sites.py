@@ -7,7 +7,9 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from bnnbook.models import sites
+from bnnbook.evidence import target
+from bnnbook.mcmc import nuts
+from bnnbook.models import flat, sites
 
 
 def nested(y):
@@ -74,3 +76,66 @@ def test_arguments_come_in_the_precision_in_force(x64):
 def test_names_follow_the_flat_vector():
     initial = {"b": jnp.zeros((2, 1)), "a": jnp.zeros(())}
     assert sites.names(initial) == ("a", "b[0, 0]", "b[1, 0]")
+
+
+def counts(y):
+    rate = numpyro.sample("rate", dist.Exponential(1.0))
+    numpyro.sample("y", dist.Poisson(rate).expand([3]), obs=y)
+
+
+def bounded(y):
+    top = numpyro.sample("top", dist.Exponential(1.0))
+    numpyro.sample("y", dist.Uniform(0.0, top).expand([3]), obs=y)
+
+
+def vectors(y):
+    mean = numpyro.sample("mean", dist.Normal(0.0, 1.0))
+    numpyro.sample("y", dist.MultivariateNormal(jnp.full(3, mean), jnp.eye(3)), obs=y)
+
+
+def masked(y):
+    rate = numpyro.sample("rate", dist.Exponential(1.0))
+    numpyro.sample("y", dist.Poisson(rate).expand([3]).mask(y >= 0), obs=y)
+
+
+def check(model, y):
+    trace = sites.run(model, (y,), {}, lambda site: None)
+    sites.check_observed(model, (y,), {}, trace)
+
+
+@pytest.mark.parametrize(
+    ("model", "y", "message"),
+    [
+        (counts, [2.0, 0.0, -1.0], r"data y\[2\] must be .* Poisson likelihood, .*got -1"),
+        (counts, [2.0, 0.5, 1.0], r"data y\[1\].*got 0.5"),
+        (vectors, [1.0, -np.inf, 0.0], r"data y must be .* MultivariateNormal .*inf"),
+        (vectors, [[0.0, 0.0, 0.0], [1.0, np.inf, 0.0]], r"data y\[1\].*inf"),
+    ],
+)
+def test_data_that_a_likelihood_never_gives_are_named(model, y, message):
+    with pytest.raises(ValueError, match=message):
+        check(model, np.array(y))
+
+
+@pytest.mark.parametrize(
+    ("model", "y"),
+    [
+        (counts, [2.0, 0.0, 1.0]),
+        (bounded, [0.1, 99.0, 0.2]),  # the bound is a parameter, and may yet be above it
+        (masked, [2.0, -1.0, 1.0]),
+        (vectors, [[0.0, 0.0, 0.0], [1.0, np.nan, 0.0]]),  # left to those who search or sample
+    ],
+)
+def test_data_that_a_likelihood_may_give_pass(model, y):
+    check(model, np.array(y))
+
+
+def test_every_way_into_a_model_checks_its_data():
+    y = np.array([2.0, 0.0, -1.0])
+    for enter in (
+        lambda: flat.from_model(counts, (y,)),
+        lambda: target.from_model(counts, (y,)),
+        lambda: nuts.sample(jax.random.key(0), counts, (y,)),
+    ):
+        with pytest.raises(ValueError, match=r"data y\[2\]"):
+            enter()

@@ -19,7 +19,7 @@ from numpyro.infer import MCMC, NUTS
 from bnnbook import checks
 from bnnbook.datatree import from_draws
 from bnnbook.mcmc.kernel import check_key
-from bnnbook.models.sites import in_force
+from bnnbook.models.sites import check_observed, in_force
 
 Model = Callable[..., Any]
 
@@ -105,7 +105,8 @@ def sample(
 
     Raises:
         ValueError: where a setting makes no sense, the model has nothing to sample or discrete
-            unknowns, or its density is not finite at any start.
+            unknowns, data are outside the support of their likelihood, or the density is not
+            finite at any start.
 
     Warns:
         SamplerWarning: where draws diverged, trajectories were cut short at the greatest tree
@@ -202,13 +203,15 @@ def observed_values(
     """The observed sites of one run of the model; errors of its own arguments come up here.
 
     Raises:
-        ValueError: where the model is none that a sampler with gradients can take.
+        ValueError: where the model is none that a sampler with gradients can take, or data are
+            outside the support of their likelihood.
     """
     if not callable(model):
         raise checks.fail("model", "a NumPyro model, a function", model)
     seeded = numpyro.handlers.seed(model, jax.random.key(0))
     with numpyro.handlers.block():
         trace = numpyro.handlers.trace(_starting(seeded)).get_trace(*args, **kwargs)
+        check_observed(model, args, kwargs, trace)
     sites = {k: site for k, site in trace.items() if site["type"] == "sample"}
     if all(site["is_observed"] for site in sites.values()):
         raise checks.fail("model", "a model with at least one site that is not observed", [*sites])

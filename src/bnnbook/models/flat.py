@@ -121,7 +121,8 @@ def from_model(
 
     Raises:
         ValueError: where nothing is unknown, an unknown is discrete, a transform does not reach all
-            of the prior's support or leaves it, or the arrays of ``rows`` differ in length.
+            of the prior's support or leaves it, data are outside the support of their likelihood,
+            or the arrays of ``rows`` differ in length.
     """
     kwargs = dict(model_kwargs or {})
     args = tuple(model_args)
@@ -199,6 +200,7 @@ def _unknown_sites(
 ) -> dict[str, Any]:
     # Improper priors cannot be drawn from; values near zero can always be had.
     trace = sites.run(model, args, kwargs, init_to_uniform())
+    sites.check_observed(model, args, kwargs, trace)
     unknown = {name: site for name, site in trace.items() if sites.is_unknown(site)}
     if not unknown:
         raise checks.fail("model", "a model with at least one site that is not observed", [*trace])

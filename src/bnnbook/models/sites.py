@@ -14,7 +14,10 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from numpyro import handlers
+from numpyro.infer import init_to_uniform
 from numpyro.infer.util import compute_log_probs
+
+from bnnbook import checks
 
 Model = Callable[..., Any]
 OWN: Mapping[str, Any] = MappingProxyType({})
@@ -39,6 +42,52 @@ def run(model: Model, args: Any, kwargs: Any, fill: Any, key: Any = None) -> Any
     filled = handlers.substitute(seeded, substitute_fn=fill)
     args, kwargs = in_force(args, kwargs)
     return handlers.trace(filled).get_trace(*args, **kwargs)
+
+
+def check_observed(model: Model, args: Any, kwargs: Any, trace: Mapping[str, Any]) -> None:
+    """Complain of data that the likelihood can never give, to which it may yet give a density.
+
+    A support that moves with the parameters is left alone, as is a site some of which is masked.
+    NaN is in no support; whoever searches or samples finds it, and says where it was met.
+
+    Args:
+        model: the model.
+        args: its positional arguments.
+        kwargs: its arguments by keyword.
+        trace: of one run of it.
+
+    Raises:
+        ValueError: with the site, the first such datum and where it stands.
+    """
+    for name, site in trace.items():
+        if site["type"] != "sample" or not site["is_observed"] or _is_masked(site["fn"]):
+            continue
+        value, support = site["value"], site["fn"].support
+        if isinstance(value, jax.core.Tracer):
+            continue
+        with numpyro.validation_enabled(False), jax.numpy_rank_promotion("allow"):
+            inside = np.asarray(support(value))
+            missing = np.isnan(np.asarray(value, dtype=float))
+            inside = inside | missing.any(axis=tuple(range(inside.ndim, missing.ndim)))
+            if inside.all():
+                continue
+            other = run(model, args, kwargs, init_to_uniform(), jax.random.key(1))[name]
+            if not _same(other["fn"].support, support):
+                continue
+        index = tuple(int(i) for i in np.argwhere(~inside)[0])
+        where = f"{name}[{', '.join(map(str, index))}]" if index else name
+        expected = f"in the support of its {type(base(site['fn'])).__name__} likelihood, {support}"
+        raise checks.fail(f"data {where}", expected, np.asarray(value)[index].tolist())
+
+
+def _same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and bool(one == other)
+
+
+def _is_masked(likelihood: Any) -> bool:
+    while isinstance(likelihood, (dist.ExpandedDistribution, dist.Independent)):
+        likelihood = likelihood.base_dist
+    return isinstance(likelihood, dist.MaskedDistribution)
 
 
 def is_unknown(site: Mapping[str, Any]) -> bool:
