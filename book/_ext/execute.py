@@ -53,6 +53,9 @@ KERNEL_ENVIRONMENT = {
     "JUPYTER_PREFER_ENV_PATH": "1",
     "PYTHONHASHSEED": "0",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    # Else XLA writes an alarm where a compilation takes minutes, as on a busy machine, and a page
+    # that writes to standard error fails. XLA's errors are exceptions all the same.
+    "TF_CPP_MIN_LOG_LEVEL": "3",
     # tqdm looks for widgets, which no page shows.
     "PYTHONWARNINGS": "ignore:IProgress not found",
 }
