@@ -31,6 +31,7 @@ LOCKS = {
     ],
     "binder/requirements.txt": ["--group", "binder", "--constraint", "requirements/build.txt"],
     "requirements/citation.txt": ["--group", "pyproject.toml:citation"],
+    "requirements/repo2docker.txt": ["--group", "pyproject.toml:repo2docker"],
     "requirements/uv.txt": None,
 }
 
@@ -174,6 +175,6 @@ def lock(session):
     compile_ += ["--no-emit-index-url", "--no-emit-find-links", *session.posargs]
     for path, options in LOCKS.items():
         source = options if options else ["requirements/uv.in"]
-        if "pyproject.toml:citation" not in source and options:
+        if options and not any(option.startswith("pyproject.toml:") for option in options):
             source = ["pyproject.toml", *source]
         session.run(*compile_, *source, "--output-file", path)

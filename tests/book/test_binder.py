@@ -1,6 +1,7 @@
 """On Binder a page opens as a notebook, runs small, and says so."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,7 +10,10 @@ import nbclient
 import nbformat
 import pytest
 
-BINDER = Path(__file__).parents[2] / "binder"
+import environments
+
+ROOT = Path(__file__).parents[2]
+BINDER = ROOT / "binder"
 
 
 def outputs(folder, monkeypatch, size):
@@ -46,3 +50,27 @@ def test_the_size_is_small_unless_the_reader_says_otherwise(given, size):
 def test_the_start_and_the_build_step_can_be_executed():
     assert all(os.access(BINDER / name, os.X_OK) for name in ("start", "postBuild"))
     assert "set-default-viewer markdown myst" in (BINDER / "postBuild").read_text()
+
+
+# ---- repo2docker --------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.site
+def test_repo2docker_finds_the_python_the_lock_and_the_steps():
+    """Its own detection, without an engine: the image is the lock and nothing else."""
+    python = environments.made("requirements/repo2docker.txt")
+    command = [python.with_name("jupyter-repo2docker"), "--no-build", "--debug", ROOT]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said[-2000:]
+    assert "Building conda environment for python=3.13" in said
+    assert re.findall(r"pip install .*", said) == [
+        'pip install --no-cache-dir -r "binder/requirements.txt"'
+    ]
+    assert "RUN ./binder/postBuild" in said
+    assert 'ENV R2D_ENTRYPOINT="${REPO_DIR}/binder/start"' in said
+    base = list(python.parents[1].rglob("repo2docker/buildpacks/conda/environment.py-3.13*.lock"))
+    assert base
+    for lock in base:
+        assert re.search(r"/jupyterlab-4\.", lock.read_text("utf8")), lock.name
