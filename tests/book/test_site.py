@@ -4,21 +4,26 @@ The build has passed every gate already (it fails otherwise); here are the thing
 any site can't know.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import nbformat
 import pytest
+from pybtex.database import parse_file
 
 import browser
+import citing
 import downloads
 import gates
+import page_runs
 import server
-from execute import Project, code_cells, notebook
+from execute import Project, code_cells, load_kept, notebook
 
 pytestmark = pytest.mark.site
 
@@ -32,6 +37,7 @@ import sys, nbclient, nbformat
 nbclient.NotebookClient(nbformat.read(sys.argv[1], as_version=4), timeout=300).execute()
 """
 CHAPTERS = [doc for doc in EXECUTED if doc not in ("book/index", "book/from-the-edward-tutorial")]
+BOOK = citing.read_book(SITE.project.root / "CITATION.cff")
 #: What a reader types, and the page that answers it.
 QUERIES = {
     "least squares as maximum likelihood": "linear-regression",
@@ -131,6 +137,47 @@ def test_the_rocket_the_pencil_and_the_bug_lead_to_the_right_places(pages, doc):
     assert f"mybinder.org/v2/gh/bnnbook/bnnbook/main?urlpath=lab/tree/{doc}.md" in links
     assert f"github.com/bnnbook/bnnbook/edit/main/{doc}.md" in links
     assert "github.com/bnnbook/bnnbook/issues/new" in links
+
+
+@pytest.mark.parametrize("doc", EXECUTED)
+def test_a_page_says_when_where_and_with_what_it_was_run(pages, doc):
+    kept = load_kept(SITE.project, doc)
+    digest = kept.key[: page_runs.DIGEST_LENGTH]
+    line = pages[doc].select_one("article h1 + .bnn-run-line a")
+    for said in (page_runs.when(kept.run), page_runs.duration(kept.seconds), digest):
+        assert said in line.get_text()
+    whole = pages[doc].select_one(line["href"])
+    text = " ".join(whole.get_text().split())
+    assert " ".join(kept.run["processor"].split()) in text
+    for name, version in kept.run["versions"].items():
+        assert f"{name} {version}" in text
+    assert doc not in CHAPTERS or "held" in line.get_text()
+    report = whole.select_one("a[href*='/issues/new']")["href"]
+    (body,) = parse_qs(urlsplit(report).query)["body"]
+    for said in (f"{BOOK.url}{doc}.html", f"Version: {BOOK.version}", digest):
+        assert said in body
+
+
+@pytest.mark.parametrize("doc", CHAPTERS)
+def test_a_chapter_is_cited_by_its_title_address_and_version(pages, doc):
+    page, name, address = pages[doc], Path(doc).name, f"{BOOK.url}{doc}.html"
+    title = page.select_one("meta[name=citation_title]")["content"]
+    assert title in page.select_one("article h1").get_text()
+    block = page.select_one(".bnn-cite")
+    for said in (title, BOOK.title, BOOK.version, BOOK.year, address):
+        assert said in block.get_text()
+    files = [(SITE.html / "book" / a["href"]).resolve() for a in block.select("a[download]")]
+    assert [path.name for path in files] == [f"{name}.{kind}" for kind in ("bib", "ris", "json")]
+    bibtex, ris, csl = files
+    (entry,) = parse_file(str(bibtex)).entries.values()
+    assert (entry.fields["url"], entry.fields["version"]) == (address, BOOK.version)
+    assert f"UR  - {address}" in ris.read_text("utf8")
+    (item,) = json.loads(csl.read_text("utf8"))
+    assert (item["title"], item["URL"], item["version"]) == (title, address, BOOK.version)
+    data = json.loads(page.select_one("script[type='application/ld+json']").string)
+    assert (data["@type"], data["name"], data["@id"]) == ("Chapter", title, address)
+    assert page.select_one("link[rel=canonical]")["href"] == address
+    assert page.select_one("meta[name=description]")["content"]
 
 
 def test_pages_are_chained_by_previous_and_next(pages):
