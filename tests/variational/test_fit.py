@@ -130,6 +130,14 @@ def women():
     return flat.from_model(logistic_regression, args, prior, rows=(0, 1))
 
 
+def test_a_search_compiles_its_window_once():
+    """Its first window, the later ones and the check at the end are one program."""
+    before = fit_module._window._cache_size()
+    fitted = fit(KEY, lambda x: -0.5 * jnp.sum((x - 1.0) ** 2), dimension=3, num_check_draws=4000)
+    assert fitted.num_steps > 100, "else there is no second window"
+    assert fit_module._window._cache_size() == before + 1
+
+
 def test_full_rank_recovers_pima():
     fitted = fit(KEY, women(), families.full_rank)
     mean, sd = (

@@ -358,7 +358,14 @@ def _begin(search: _Search, params: Params) -> _Carry:
     zeros = jax.tree.map(jnp.zeros_like, params)
     nothing = jnp.zeros((), jnp.asarray(params[0]).dtype)
     state = search.optimizer.init(zeros)
-    return _Carry(params, state, zeros, nothing, (zeros, zeros), jnp.array(-1))
+    # Of a full type, or the second window would compile anew.
+    never = jnp.full((), -1, int)
+    return _Carry(params, state, zeros, nothing, (zeros, zeros), never)
+
+
+@partial(jax.jit, static_argnames="search")
+def _begin_all(states: Params, *, search: _Search) -> _Carry:
+    return jax.vmap(partial(_begin, search))(states)
 
 
 def _step(
@@ -405,6 +412,9 @@ def _average(carry: _Carry) -> Params:
         carry.total,
         carry.params,
     )
+
+
+_averages = jax.jit(jax.vmap(_average))
 
 
 @partial(jax.jit, static_argnames=("search", "length"))
@@ -487,7 +497,7 @@ def _pooled(windows: list[_Window]) -> tuple[tuple[Params, Params], int]:
 
 def _run(keys: Array, search: _Search, rule: _Rule, states: Params, flat: FlatTarget) -> _Run:
     """Windows of steps until all seeds have cut their steps often enough, or steps run out."""
-    carries = jax.vmap(partial(_begin, search))(states)
+    carries = _begin_all(states, search=search)
     watches = [_Watch(rule) for _ in keys]
     history: list[tuple[np.ndarray, np.ndarray]] = []
     rates_used, first = [], 0
@@ -516,13 +526,17 @@ def _run(keys: Array, search: _Search, rule: _Rule, states: Params, flat: FlatTa
         if first < rule.num_steps:
             done = np.array([watch.cuts > NUM_CUTS for watch in watches])
             rest = np.array([s == "at rest" for s in seen]) & ~done
-            carries = _forget(
-                _settle(carries, rest), rest | np.array([s == "moving" for s in seen])
-            )
-        carries = carries._replace(gradients=jax.tree.map(jnp.zeros_like, carries.gradients))
+            carries = _turn(carries, rest, rest | np.array([s == "moving" for s in seen]))
     traces, errors = (np.concatenate(part, axis=1) for part in zip(*history, strict=True))
-    params = jax.vmap(_average)(carries)
+    params = _averages(carries)
     return _Run(params, traces, errors, np.concatenate(rates_used, axis=1))
+
+
+@jax.jit
+def _turn(carries: _Carry, rest: Any, anew: Any) -> _Carry:
+    """What lies between two windows: seeds at rest settle, some begin a new average."""
+    carries = _forget(_settle(carries, rest), anew)
+    return carries._replace(gradients=jax.tree.map(jnp.zeros_like, carries.gradients))
 
 
 def _settle(carries: _Carry, seeds: Any) -> _Carry:
@@ -589,7 +603,7 @@ class _End(NamedTuple):
 def _check(keys: Array, params: Params, search: _Search, length: int, num_draws: int) -> _End:
     """Windows with steps of size zero, so that nothing else need be compiled; on all the data."""
     whole = search._replace(density=search.density._replace(batch_size=None))
-    carries = jax.vmap(partial(_begin, whole))(params)
+    carries = _begin_all(params, search=whole)
     stay = jnp.zeros(len(keys), carries.count.dtype)
     windows = -(-num_draws // (length * search.num_draws))
     means: list[np.ndarray] = []
