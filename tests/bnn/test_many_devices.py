@@ -1,4 +1,4 @@
-"""Members over two devices, or two processes, end where each of them ends alone."""
+"""Members and chains over two devices, or two processes, end where each of them ends alone."""
 
 import os
 import socket
@@ -20,19 +20,36 @@ if kind == "processes":
 else:
     jax.config.update("jax_num_cpu_devices", 2 if kind == "devices" else 1)
 import numpy as np
-from bnnbook.bnn import deep_ensemble, train
+from bnnbook.bnn import deep_ensemble, mean_field, sgld, swag, train
 from bnnbook.models.bayesian_network import regression
 
 network = regression(1, (5,), 1.0)
 x = np.linspace(-1, 1, 20)[:, None]
 data = network.data(x, np.sin(3 * x[:, 0]))
-how = deep_ensemble.Settings(2, train.Settings(num_steps=10, learning_rate=0.01, batch_size=8))
+ten = train.Settings(num_steps=10, learning_rate=0.01, batch_size=8)
+methods = {
+    "deep ensemble": (deep_ensemble, deep_ensemble.Settings(2, ten)),
+    "SWAG": (swag, swag.Settings(2, ten, num_states=9, rank=3, num_draws=5, batch_size=8)),
+    "mean field": (mean_field, mean_field.Settings(10, num_fits=2, num_draws=5, batch_size=8)),
+    "SGLD": (sgld, sgld.Settings(5, 5, 1, num_chains=2, learning_rate=0.01, batch_size=8)),
+}
 devices = 1 if kind == "alone" else 2
 assert len(jax.devices()) == devices
-fitted = deep_ensemble.fit(jax.random.key(3), network, data, how, num_devices=devices)
-flat = [np.asarray(leaf).reshape(2, -1) for leaf in jax.tree.leaves(fitted.params)]
+found = {}
+for name, (method, settings) in methods.items():
+    fitted = method.fit(jax.random.key(3), network, data, settings, num_devices=devices)
+    flat = [np.asarray(leaf).reshape(2, -1) for leaf in jax.tree.leaves(fitted.params)]
+    found[name] = np.concatenate(flat, axis=1)
+if kind == "processes":
+    # On one device each process has the whole to itself, once.
+    method, settings = methods["deep ensemble"]
+    whole = method.fit(jax.random.key(3), network, data, settings)
+    assert whole.num_chains == 2
+    for leaf, other in zip(jax.tree.leaves(whole.params), jax.tree.leaves(method.fit(
+        jax.random.key(3), network, data, settings, num_devices=2).params)):
+        np.testing.assert_allclose(leaf, other, rtol=1e-4, atol=1e-5)
 if jax.process_index() == 0:
-    np.save(path, np.concatenate(flat, axis=1))
+    np.savez(path, **found)
 """
 
 
@@ -53,26 +70,43 @@ def finish(*processes):
         assert process.returncode == 0, said[-3000:]
 
 
+METHODS = ("deep ensemble", "SWAG", "mean field", "SGLD")
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    path = tmp_path_factory.mktemp("alone") / "members.npy"
+    path = tmp_path_factory.mktemp("alone") / "members.npz"
     finish(start("alone", path))
-    members = np.load(path)
-    assert not np.allclose(members[0], members[1], atol=0.1)  # they are told apart
-    return members
+    found = dict(np.load(path))
+    for members in found.values():
+        assert not np.allclose(members[0], members[1], atol=0.1)  # they are told apart
+    return found
 
 
-@pytest.mark.slow
-def test_members_over_two_devices_end_where_they_end_on_one(alone, tmp_path):
-    finish(start("devices", tmp_path / "members.npy"))
-    np.testing.assert_allclose(np.load(tmp_path / "members.npy"), alone, rtol=1e-4, atol=1e-5)
+@pytest.fixture(scope="module")
+def over_devices(tmp_path_factory):
+    path = tmp_path_factory.mktemp("devices") / "members.npz"
+    finish(start("devices", path))
+    return dict(np.load(path))
 
 
-@pytest.mark.slow
-def test_members_over_two_processes_end_where_they_end_in_one(alone, tmp_path):
+@pytest.fixture(scope="module")
+def over_processes(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    path = tmp_path / "members.npy"
+    path = tmp_path_factory.mktemp("processes") / "members.npz"
     finish(*(start("processes", path, address, rank) for rank in range(2)))
-    np.testing.assert_allclose(np.load(path), alone, rtol=1e-4, atol=1e-5)
+    return dict(np.load(path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_members_over_two_devices_end_where_they_end_on_one(method, alone, over_devices):
+    np.testing.assert_allclose(over_devices[method], alone[method], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_members_over_two_processes_end_where_they_end_in_one(method, alone, over_processes):
+    np.testing.assert_allclose(over_processes[method], alone[method], rtol=1e-4, atol=1e-5)

@@ -7,7 +7,7 @@ import pytest
 
 from bnnbook.bnn import swag, train
 from bnnbook.bnn.swag import Moments, Settings, draws_of, fit, moments_of
-from bnnbook.bnn.train import FitError
+from bnnbook.bnn.train import FitError, FitWarning
 from bnnbook.exact import conjugate_linear
 from bnnbook.models.bayesian_network import Data, regression
 
@@ -134,6 +134,33 @@ def test_bad_data_and_divergence_are_refused(net, monkeypatch):
     with pytest.raises(FitError, match="SWAG failed: broke down at step"):
         fit(KEY, net, net.data(X, Y), short._replace(num_states=21))
     assert Settings() == swag.DEFAULTS
+
+
+def test_members_that_fail_are_left_out_and_the_others_kept(monkeypatch):
+    net = regression(2, (4,), 0.3)
+    data = net.data(X, Y)
+    settings = Settings(3, SEARCH._replace(num_steps=50), num_states=10, rank=4, num_draws=5)
+    whole = fit(KEY, net, data, settings)
+    searched, wandered = train.search, swag._wander
+
+    def broken_search(*args, **named):
+        run = searched(*args, **named)
+        return run._replace(failed_at=run.failed_at.at[1].set(7))
+
+    def broken_walk(*args):
+        return wandered(*args)._replace(failed_at=np.array([-1, -1, 3]))
+
+    for name, broken, lost, message in (
+        ("search", broken_search, 1, "member 1 broke down at step 7"),
+        ("_wander", broken_walk, 2, "member 2 broke down at step 3"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(train if name == "search" else swag, name, broken)
+            with pytest.warns(FitWarning, match=f"SWAG keeps 2 of 3 members: {message}"):
+                found = fit(KEY, net, data, settings)
+        assert found.attrs["num_failed"] == 1
+        kept = [i for i in range(3) if i != lost]
+        np.testing.assert_allclose(found.moments.mean, whole.moments.mean[kept], rtol=1e-4)
 
 
 def test_a_single_datum_and_constant_targets_will_do(net):

@@ -26,12 +26,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 from scipy import linalg, optimize
 
 from bnnbook import checks
+from bnnbook.bnn import train
 from bnnbook.bnn.fitted import DRAWS_AT_ONCE, Drawn, Fitted, check_fit
 from bnnbook.models.bayesian_network import Data, Network, Params
 from bnnbook.models.likelihoods import (
@@ -68,9 +68,9 @@ class Settings(NamedTuple):
     num_draws: int = 1000
     """Draws that make a prediction."""
     map_steps: int = 2000
-    """Steps of Adam from a draw of the prior towards the mode."""
+    """Steps of Adam from a draw of the prior towards the mode; with 0 Gauss-Newton starts there."""
     learning_rate: float = 0.02
-    """Their size at first; it falls along a cosine."""
+    """Their size at first; it falls as a cosine, to a hundredth."""
     batch_size: int | None = None
     """Rows a step of Adam; all of them where it is None."""
     newton_steps: int = 100
@@ -189,9 +189,9 @@ def fit(
     began = time.perf_counter()
     data = check_fit(network, data)
     _check(network, settings)
-    for_start, for_steps, for_draws = jax.random.split(rng_key, 3)
+    for_start, for_draws = jax.random.split(rng_key)
     if start is None:
-        start = _ascend(for_steps, network, network.init(for_start), data, settings)
+        start = _ascend(for_start, network, data, settings)
     top = _settle(network, data, start, settings)
     deviations, noises = _draws(for_draws, top, settings.num_draws)
     if top.undone > UNDONE:
@@ -202,7 +202,7 @@ def fit(
         warnings.warn(message, FitWarning, stacklevel=2)
     return Laplace(
         network=network,
-        method="Laplace" if settings.subset == "all" else "Laplace, last layer",
+        method=_name(settings),
         seconds=time.perf_counter() - began,
         mode=top.mode,
         subset=settings.subset,
@@ -395,54 +395,19 @@ def _log_noise_prior(network: Network, u: Any) -> Any:
     return 0.0 if prior is None else log_prior_of_log(prior, u)
 
 
-def _ascend(
-    rng_key: Array, network: Network, params: Params, data: Data, settings: Settings
-) -> Params:
-    """Towards the mode of the joint density by Adam."""
+def _ascend(rng_key: Array, network: Network, data: Data, settings: Settings) -> Params:
+    """Towards the mode of the joint density by Adam, from a draw of the prior."""
     if settings.map_steps == 0:
-        return params
-    batch = settings.batch_size
-    params, values = _adam(
-        rng_key, network, params, data, settings.learning_rate, settings.map_steps, batch
-    )
-    bad = np.flatnonzero(~np.isfinite(np.asarray(values)))
-    if len(bad):
-        raise FitError(
-            f"the log density must stay finite, got {values[bad[0]]} at step {bad[0]} of "
-            f"{settings.map_steps} with learning_rate {settings.learning_rate}: lower it"
-        )
-    return params
+        return network.init(rng_key)
+    how = train.Settings(settings.map_steps, settings.learning_rate, settings.batch_size)
+    run = train.search(rng_key, network, data, how._replace(num_refinements=0))
+    run, _ = train.keep(run, _name(settings), train.tolerance(network))
+    found: Params = jax.tree.map(lambda leaf: leaf[0], run.params)
+    return found
 
 
-@eqx.filter_jit
-def _adam(
-    rng_key: Array,
-    network: Network,
-    params: Params,
-    data: Data,
-    rate: Any,
-    num_steps: int,
-    batch: int | None,
-) -> tuple[Params, Any]:
-    optimiser = optax.adam(optax.cosine_decay_schedule(rate, num_steps))
-    n = data.num_rows
-
-    def loss(p: Params, key: Any) -> Any:
-        some = data
-        if batch is not None:
-            rows = jax.random.randint(key, (batch,), 0, n)
-            some = Data(data.x[rows], data.y[rows])
-        return -network.log_density(p, some, num_rows=n)
-
-    def step(state: Any, key: Any) -> Any:
-        p, memory = state
-        value, gradient = jax.value_and_grad(loss)(p, key)
-        change, memory = optimiser.update(gradient, memory)
-        return (optax.apply_updates(p, change), memory), -value
-
-    keys = jax.random.split(rng_key, num_steps)
-    (params, _), values = jax.lax.scan(step, (params, optimiser.init(params)), keys)
-    return params, values
+def _name(settings: Settings) -> str:
+    return "Laplace" if settings.subset == "all" else "Laplace, last layer"
 
 
 class _Top(NamedTuple):

@@ -139,8 +139,7 @@ def fit(
     if start is not None:
         start = _check_start(network, start)
     keys = train.member_keys(rng_key, settings.num_fits)
-    keys, *given = train.spread(num_devices, keys, network, data, start)
-    spread_network, spread_data, spread_start = given
+    given = train.spread(num_devices, keys, network, data, start)
     numbers = _Numbers(
         jnp.asarray(settings.learning_rate),
         jnp.log(settings.initial_sd),
@@ -149,16 +148,13 @@ def fit(
     plain = settings._replace(learning_rate=0.0, initial_sd=0.0, temperature=1.0, tempered="")
     if settings.batch_size is not None and settings.batch_size >= data.num_rows:
         plain = plain._replace(batch_size=None)
-    found, trace, failed_at = _search(
-        keys, spread_network, spread_data, spread_start, numbers, plain
-    )
-    run = _as_run(found, trace, failed_at)
+    there = [*given, numbers, plain]
+    run = _as_run(*train.gathered(_search(*there)))
     run, failed = train.keep(run, "mean-field VI", train.tolerance(network))
     # Together on one device, wherever they were fitted.
-    here = jax.devices()[0]
-    keys = jax.device_put(keys, here)[_left(failed, settings.num_fits)]
-    states = jax.device_put(run.params, here)
-    draws, terms = _ends(keys, network, data, states, numbers, plain)
+    states = jax.device_put(run.params, jax.local_devices()[0])
+    left = keys[_left(failed, settings.num_fits)]
+    draws, terms = _ends(left, network, data, states, numbers, plain)
     terms = np.asarray(terms, np.float64)
     return MeanField(
         network=network,
@@ -219,14 +215,9 @@ def elbo_estimate(
 
 def draw(rng_key: Array, state: State) -> Params:
     """One draw of q."""
-    means, plan = jax.tree.flatten(state.mean)
-    keys = jax.random.split(rng_key, len(means))
-    drawn = [
-        m + jnp.exp(s) * jax.random.normal(key, m.shape, m.dtype)
-        for key, m, s in zip(keys, means, jax.tree.leaves(state.log_sd), strict=True)
-    ]
-    unknowns: Params = jax.tree.unflatten(plan, drawn)
-    return unknowns
+    z = train.normal_like(rng_key, state.mean)
+    drawn: Params = jax.tree.map(lambda m, s, e: m + jnp.exp(s) * e, state.mean, state.log_sd, z)
+    return drawn
 
 
 class _Numbers(NamedTuple):
@@ -235,12 +226,6 @@ class _Numbers(NamedTuple):
     learning_rate: Any
     initial_log_sd: Any
     powers: Powers
-
-
-class _Carry(NamedTuple):
-    state: State
-    optimizer_state: Any
-    failed_at: Any
 
 
 def _log_likelihood(
@@ -341,21 +326,11 @@ def _one(
         options: dict[str, Any] = {"gradient": settings.gradient, "powers": numbers.powers}
         return -elbo_estimate(rng_key, network, state, rows, count, **options) / count
 
-    def step(carry: _Carry, i: Any) -> tuple[_Carry, Any]:
-        for_rows, for_noise = jax.random.split(jax.random.fold_in(for_steps, i))
-        rows = train.batch(for_rows, data, settings.batch_size)
-        value, slope = jax.value_and_grad(loss)(carry.state, for_noise, rows)
-        move, after = optimizer.update(slope, carry.optimizer_state)
-        moved = optax.apply_updates(carry.state, move)
-        going = carry.failed_at < 0
-        fine = going & train.finite((value, moved))
-        kept, memory = train.select(fine, (moved, after), carry[:2])
-        return _Carry(kept, memory, jnp.where(going & ~fine, i, carry.failed_at)), -count * value
-
     state = State(mean, log_sd)
-    carry = _Carry(state, optimizer.init(state), jnp.array(-1))
-    carry, trace = jax.lax.scan(step, carry, jnp.arange(settings.num_steps))
-    return carry.state, trace, carry.failed_at
+    step = partial(train.step, loss, optimizer, for_steps, data, settings.batch_size)
+    carry = train.Carry(state, optimizer.init(state), jnp.array(-1))
+    carry, losses = jax.lax.scan(step, carry, jnp.arange(settings.num_steps))
+    return carry.params, -count * losses, carry.failed_at
 
 
 @eqx.filter_jit
@@ -394,11 +369,11 @@ def _of_all_rows(
 
 def _as_run(states: Any, trace: Any, failed_at: Any) -> train.Run:
     """What the search came to as ``train.keep`` judges it: by tenths of the trace."""
-    trace = np.asarray(trace)
-    tenth = max(1, trace.shape[1] // 10)
+    trace, failed_at = np.asarray(trace), np.asarray(failed_at)
+    met, tenth = trace[np.arange(len(trace)), failed_at], max(1, trace.shape[1] // 10)
     begun, ended = trace[:, :tenth].mean(axis=1), trace[:, -tenth:].mean(axis=1)
     steps = np.full(len(trace), trace.shape[1])
-    columns: list[Any] = [trace, np.asarray(failed_at), begun, ended, steps]
+    columns: list[Any] = [trace, failed_at, met, begun, ended, steps]
     return train.Run(states, *columns)
 
 

@@ -15,7 +15,6 @@ bias for slowness. Chapters "Hamiltonian Monte Carlo" and "Approximate posterior
 """
 
 import time
-import warnings
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -31,13 +30,11 @@ from bnnbook.bnn import train
 from bnnbook.bnn.fitted import Drawn, check_fit
 from bnnbook.bnn.tempering import powers
 from bnnbook.models.bayesian_network import Data, Network, Params
-from bnnbook.variational.fit import FitError, FitWarning
 
 SCHEDULES = ("fixed", "decreasing", "cyclical")
 TOLERANCE = 10.0
 """Nats, and two an unknown, that a chain may end below its start: from a mode, chains fall by half
 an unknown or so, and by the bias."""
-ADVICE = "take a smaller learning rate, or look for bad numbers in the data or the prior"
 
 
 class Settings(NamedTuple):
@@ -127,8 +124,9 @@ def fit(
     if settings.batch_size is not None and settings.batch_size >= data.num_rows:
         plan = plan._replace(batch_size=None)
     there = [*given, numbers, plan]
-    run = jax.device_get(_run(keys, *there))
-    run, failed = _keep(run, _method(settings), TOLERANCE + 2 * network.num_parameters)
+    run = jax.device_get(train.gathered(_run(keys, *there)))
+    tolerance = TOLERANCE + 2 * network.num_parameters
+    run, failed = train.keep(run, _method(settings), tolerance, "chain")
     return Chains(
         network=network,
         method=_method(settings),
@@ -190,6 +188,8 @@ class _Run(NamedTuple):
     """The estimate at which a chain broke down."""
     begun: Any
     ended: Any
+    chosen_at: Any
+    """The number of steps."""
 
 
 class _Carry(NamedTuple):
@@ -248,19 +248,21 @@ def _chain(
     length = settings.num_warmup + settings.num_samples * settings.thinning
     step = partial(_step, network, data, numbers, settings, jax.random.fold_in(rng_key, 1))
 
-    def steps(carry: Any, first: Any, count: int, noise: float) -> Any:
-        return jax.lax.fori_loop(0, count, lambda j, c: step(c[0], first + j, noise), carry)
+    silent = settings.num_warmup if settings.schedule == "cyclical" else 0
 
     def draw(first: Any, carry: Any, i: Any) -> Any:
-        base = first + settings.num_warmup + i * settings.thinning
-        carry = steps(carry, base, settings.thinning, 1.0)
+        # Warm-up goes before the first draw, in the same loop: another would compile once more.
+        end = settings.num_warmup + (i + 1) * settings.thinning
+        begin = jnp.where(i == 0, 0, end - settings.thinning)
+
+        def take(j: Any, carry: Any) -> Any:
+            return step(carry[0], first + j, jnp.where(j < silent, 0.0, 1.0))
+
+        carry = jax.lax.fori_loop(begin, end, take, carry)
         return carry, (carry[0].params, *carry[1])
 
     def cycle(carry: Any, number: Any) -> Any:
-        first = number * length
-        noise = 0.0 if settings.schedule == "cyclical" else 1.0
-        carry = steps(carry, first, settings.num_warmup, noise)
-        return jax.lax.scan(partial(draw, first), carry, jnp.arange(settings.num_samples))
+        return jax.lax.scan(partial(draw, number * length), carry, jnp.arange(settings.num_samples))
 
     def whole(params: Params) -> Any:
         def of_rows(rows: Data) -> Any:
@@ -274,8 +276,10 @@ def _chain(
     carry = (_Carry(start, still, jnp.array(-1), nought), (nought, nought))
     (last, _), kept = jax.lax.scan(cycle, carry, jnp.arange(settings.num_cycles))
     params, rate, estimate = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), kept)
-    ends = (whole(start), whole(last.params))
-    return _Run(params, rate, estimate, last.failed_at, last.met, *ends)
+    both = jax.tree.map(lambda a, b: jnp.stack([a, b]), start, last.params)
+    begun, ended = jax.lax.map(whole, both)
+    taken = jnp.array(length * settings.num_cycles)
+    return _Run(params, rate, estimate, last.failed_at, last.met, begun, ended, taken)
 
 
 def _step(
@@ -286,7 +290,7 @@ def _step(
     rng_key: Any,
     carry: _Carry,
     i: Any,
-    noise: float,
+    noise: Any,
 ) -> tuple[_Carry, Any]:
     """One step; after a number that is not finite, none."""
     for_rows, for_noise = jax.random.split(jax.random.fold_in(rng_key, i))
@@ -296,7 +300,7 @@ def _step(
     rate = _rate(numbers, settings, i)
     pull = rate * numbers.temperature / data.num_rows
     spread = noise * jnp.sqrt(2 * (1 - numbers.momentum) * pull)
-    z = _normal_like(for_noise, carry.params)
+    z = train.normal_like(for_noise, carry.params)
     velocity = jax.tree.map(
         lambda v, g, e: numbers.momentum * v + pull * g + spread * e, carry.velocity, slope, z
     )
@@ -317,40 +321,3 @@ def _rate(numbers: _Numbers, settings: Settings, i: Any) -> Any:
         return numbers.learning_rate * (1 + i / numbers.delay) ** -numbers.decay
     length = settings.num_warmup + settings.num_samples * settings.thinning
     return numbers.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * (i % length) / length))
-
-
-def _normal_like(rng_key: Any, params: Params) -> Params:
-    leaves, plan = jax.tree.flatten(params)
-    keys = jax.random.split(rng_key, len(leaves))
-    drawn = [
-        jax.random.normal(key, leaf.shape, leaf.dtype)
-        for key, leaf in zip(keys, leaves, strict=True)
-    ]
-    found: Params = jax.tree.unflatten(plan, drawn)
-    return found
-
-
-def _keep(run: _Run, method: str, tolerance: float) -> tuple[_Run, dict[int, str]]:
-    """The chains that did not fail, and what became of the others."""
-    total = len(run.failed_at)
-    failed = {i: why for i in range(total) if (why := _reason(run, i, tolerance))}
-    told = "; ".join(f"chain {i} {why}" for i, why in failed.items())
-    if len(failed) == total:
-        raise FitError(f"{method} failed: {told}: {ADVICE}")
-    if failed:
-        message = f"{method} keeps {total - len(failed)} of {total} chains: {told}: {ADVICE}"
-        warnings.warn(message, FitWarning, stacklevel=3)
-        left = np.array([i for i in range(total) if i not in failed])
-        run = jax.tree.map(lambda leaf: leaf[left], run)
-    return run, failed
-
-
-def _reason(run: _Run, i: int, tolerance: float) -> str:
-    if (step := int(run.failed_at[i])) >= 0:
-        met = float(run.met[i])
-        what = "its gradient is not" if np.isfinite(met) else f"it is {met}"
-        return f"broke down at step {step}, where the log density must be finite, but {what}"
-    begun, ended = float(run.begun[i]), float(run.ended[i])
-    if not ended >= begun - tolerance:
-        return f"diverged: its log density went from {begun:.4g} to {ended:.4g}"
-    return ""

@@ -134,7 +134,7 @@ def fit(
     left = [i for i in range(settings.num_members) if i not in failed]
     keys = train.member_keys(for_states, settings.num_members)[np.array(left)]
     placed: Any = train.spread(1 if failed else num_devices, keys, run.params, network, data)
-    wandered = _wander(placed, settings)
+    wandered = train.gathered(_wander(placed, settings))
     kept, lost = train.keep(_as_run(wandered, run), "SWAG", train.tolerance(network))
     moments, draws, step_sizes = jax.device_get(kept.params)
     params = jax.vmap(jax.vmap(network.unravel))(jnp.asarray(draws))
@@ -234,14 +234,10 @@ def _as_run(wandered: _Wandered, trained: train.Run) -> train.Run:
     trace = np.asarray(wandered.trace)
     last = trace[:, -max(1, trace.shape[1] // 10) :].mean(axis=1)
     walked = np.full(len(trace), trace.shape[1])
-    return train.Run(
-        wandered.found,  # type: ignore[arg-type]
-        jnp.asarray(trace),
-        wandered.failed_at,
-        trained.begun,
-        jnp.asarray(last),
-        jnp.asarray(walked),
-    )
+    failed_at = np.asarray(wandered.failed_at)
+    met = trace[np.arange(len(trace)), failed_at]
+    columns: list[Any] = [wandered.found, trace, failed_at, met, trained.begun, last, walked]
+    return train.Run(*columns)
 
 
 def _check(settings: Settings) -> None:

@@ -12,13 +12,14 @@ no second one is added. Chapter "Approximate posteriors, scored" introduces it.
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
@@ -74,12 +75,30 @@ class Run(NamedTuple):
     """The objective before each step; of a minibatch, an unbiased estimate of it."""
     failed_at: Int[Array, " member"]
     """The step at which a member met a number that is not finite, or -1."""
+    met: Float[Array, " member"]
+    """The objective at that step; or the last of the trace."""
     begun: Float[Array, " member"]
     """The first of the trace."""
     ended: Float[Array, " member"]
     """The objective on all the data at the end."""
     chosen_at: Int[Array, " member"]
     """The number of steps after which the validation data were predicted best; or all of them."""
+
+
+@runtime_checkable
+class Ended(Protocol):
+    """What :func:`keep` asks of a run, whose leaves all have the axis member first: see ``Run``."""
+
+    @property
+    def failed_at(self) -> Any: ...
+    @property
+    def met(self) -> Any: ...
+    @property
+    def begun(self) -> Any: ...
+    @property
+    def ended(self) -> Any: ...
+    @property
+    def chosen_at(self) -> Any: ...
 
 
 def log_density(rng_key: Array, network: Network, params: Params, rows: Data, count: int) -> Any:
@@ -118,8 +137,8 @@ def search(
         num_devices: the members are spread over the first of ``jax.devices()``.
 
     Raises:
-        ValueError: where a setting makes no sense, the data are bad, or there are fewer devices or
-            they do not divide the members.
+        ValueError: where a setting makes no sense, the data are bad, there are fewer devices or
+            they do not divide the members, or of several processes some would have no part.
     """
     settings, data = check_settings(settings), check_fit(network, data)
     if validation is not None:
@@ -128,7 +147,7 @@ def search(
     keys, network, data, validation = spread(num_devices, keys, network, data, validation)
     plan = _Plan(settings._replace(learning_rate=1.0), objective, refine)
     rate = jnp.asarray(settings.learning_rate, data.x.dtype)
-    return gathered(_search(keys, network, data, validation, plan, rate))
+    return gathered(_search(keys, _starts(keys, network), network, data, validation, plan, rate))
 
 
 def check_settings(settings: Settings) -> Settings:
@@ -152,11 +171,15 @@ def spread(num_devices: int, keys: Array, *rest: Any) -> tuple[Any, ...]:
     """Put the axis of ``keys`` over devices, and a copy of the rest on each.
 
     Raises:
-        ValueError: where there are fewer devices, or they do not divide the axis.
+        ValueError: where there are fewer devices, they do not divide the axis, or some of several
+            processes would have no part.
     """
-    found = jax.device_count()
+    found, processes = jax.device_count(), jax.process_count()
     if checks.at_least("num_devices", num_devices, 1) > found:
         raise checks.fail("num_devices", f"at most {found}, as many as there are", num_devices)
+    if processes > 1 and num_devices not in (1, found):
+        expected = f"1, or the {found} of all {processes} processes"
+        raise checks.fail("num_devices", expected, num_devices)
     if len(keys) % num_devices:
         raise checks.fail("num_devices", f"a divisor of the {len(keys)} members", num_devices)
     if num_devices == 1:
@@ -179,22 +202,34 @@ def tolerance(network: Network) -> float:
 
 
 def gathered(tree: Any) -> Any:
-    """What was computed by several processes, whole in each; in one process, what is given.
+    """What was computed over several processes, whole in each; what each has whole, as it is.
 
     All processes must call it, with the same tree.
     """
-    if jax.process_count() == 1:
-        return tree
+    return jax.tree.map(_whole, tree)
+
+
+def _whole(leaf: Any) -> Any:
+    if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
+        return leaf
     from jax.experimental import multihost_utils
 
-    return multihost_utils.process_allgather(tree, tiled=True)
+    return multihost_utils.process_allgather(leaf, tiled=True)
 
 
-def keep(run: Run, method: str, tolerance: float) -> tuple[Run, dict[int, str]]:
+def keep[R: Ended](
+    run: R, method: str, tolerance: float, word: str = "member"
+) -> tuple[R, dict[int, str]]:
     """The members that did not fail, and what became of the others.
 
     A member has failed where it met a number that is not finite, ended below its start by more than
     the tolerance, or never predicted validation data better than at its start.
+
+    Args:
+        run: what was found, failures and all.
+        method: a name for messages.
+        tolerance: in nats.
+        word: what messages call a member.
 
     Raises:
         FitError: where none is left; it names the step and the reason.
@@ -204,25 +239,24 @@ def keep(run: Run, method: str, tolerance: float) -> tuple[Run, dict[int, str]]:
     """
     total = len(run.failed_at)
     reasons = {i: why for i in range(total) if (why := _reason(run, i, tolerance))}
-    told = "; ".join(f"member {i} {why}" if total > 1 else why for i, why in reasons.items())
+    told = "; ".join(f"{word} {i} {why}" if total > 1 else why for i, why in reasons.items())
     if len(reasons) == total:
         raise FitError(f"{method} failed: {told}: {ADVICE}")
     if reasons:
-        message = f"{method} keeps {total - len(reasons)} of {total} members: {told}: {ADVICE}"
+        message = f"{method} keeps {total - len(reasons)} of {total} {word}s: {told}: {ADVICE}"
         warnings.warn(message, FitWarning, stacklevel=3)
         left = np.array([i for i in range(total) if i not in reasons])
         run = jax.tree.map(lambda leaf: leaf[left], run)
     return run, reasons
 
 
-def _reason(run: Run, i: int, tolerance: float) -> str:
+def _reason(run: Ended, i: int, tolerance: float) -> str:
     if (step := int(run.failed_at[i])) >= 0:
-        met = float(run.trace[i, step])
+        met = float(run.met[i])
         what = "its gradient is not" if np.isfinite(met) else f"it is {met}"
         return f"broke down at step {step}, where the log density must be finite, but {what}"
-    steps = run.trace.shape[1]
-    if run.chosen_at[i] == 0:
-        return f"predicted the validation data worse in all {steps} steps than at its start"
+    if (steps := int(run.chosen_at[i])) == 0:
+        return "predicted the validation data worse at every look than at its start"
     begun, ended = float(run.begun[i]), float(run.ended[i])
     if not ended >= begun - tolerance:
         return f"diverged: its log density went from {begun:.4g} to {ended:.4g} in {steps} steps"
@@ -256,8 +290,8 @@ class _Plan(NamedTuple):
 class Carry(NamedTuple):
     """Where a search is."""
 
-    params: Params
-    """The unknowns."""
+    params: Any
+    """What is moved: the unknowns, or numbers that tell their distribution."""
     optimizer_state: Any
     """What the optimiser remembers."""
     failed_at: Any
@@ -265,29 +299,37 @@ class Carry(NamedTuple):
 
 
 @eqx.filter_jit
+def _starts(keys: Array, network: Network) -> Params:
+    """Where each member starts: a program of its own, which data of other shapes share."""
+    return jax.vmap(lambda key: network.init(jax.random.split(key, 3)[0]))(keys)
+
+
+@eqx.filter_jit
 def _search(
     keys: Array,
+    starts: Params,
     network: Network,
     data: Data,
     validation: Data | None,
     plan: _Plan,
     rate: Any,
 ) -> Run:
-    def one(rng_key: Array) -> Run:
-        return _one(rng_key, network, data, validation, plan, rate)
+    def one(rng_key: Array, start: Params) -> Run:
+        return _one(rng_key, start, network, data, validation, plan, rate)
 
-    return jax.vmap(one)(keys)
+    return jax.vmap(one)(keys, starts)
 
 
 def _one(
     rng_key: Array,
+    start: Params,
     network: Network,
     data: Data,
     validation: Data | None,
     plan: _Plan,
     rate: Any,
 ) -> Run:
-    for_start, for_steps, for_end = jax.random.split(rng_key, 3)
+    _, for_steps, for_end = jax.random.split(rng_key, 3)
     settings, count = plan.settings, data.num_rows
     optimizer = settings.optimizer or _adam(rate, settings.num_steps)
 
@@ -301,7 +343,6 @@ def _one(
         return over_rows(share, data)
 
     taken = partial(step, loss, optimizer, for_steps, data, settings.batch_size)
-    start = network.init(for_start)
     carry = Carry(start, optimizer.init(start), jnp.array(-1))
     if validation is None:
         carry, losses = jax.lax.scan(taken, carry, jnp.arange(settings.num_steps))
@@ -310,8 +351,8 @@ def _one(
     else:
         held = partial(held_out, network, validation)
         carry, losses, params, chosen_at = _stopped(taken, carry, held, settings)
-    trace, ended = -count * losses, -count * whole_loss(params)
-    return Run(params, trace, carry.failed_at, trace[0], ended, chosen_at)
+    trace, ended, failed_at = -count * losses, -count * whole_loss(params), carry.failed_at
+    return Run(params, trace, failed_at, trace[failed_at], trace[0], ended, chosen_at)
 
 
 def _adam(rate: Any, num_steps: int) -> optax.GradientTransformation:
@@ -338,7 +379,7 @@ def step(
     """One step of a search; after a number that is not finite, none. Returns the loss before it.
 
     Args:
-        loss: from the unknowns, a key and some rows to the loss.
+        loss: from what is moved, a key and some rows to the loss.
         optimizer: what takes the step.
         rng_key: a key for all steps of this search.
         data: all rows.
@@ -363,6 +404,12 @@ def batch(rng_key: Array, data: Data, batch_size: int | None) -> Data:
         return data
     rows = jax.random.randint(rng_key, (batch_size,), 0, data.num_rows)
     return Data(data.x[rows], data.y[rows])
+
+
+def normal_like(rng_key: Array, tree: Any) -> Any:
+    """Standard normal numbers in the shape of a pytree: one draw, which compiles once."""
+    vector, unravel = ravel_pytree(tree)
+    return unravel(jax.random.normal(rng_key, vector.shape, vector.dtype))
 
 
 def over_rows(function: Callable[[Data], Any], data: Data, rows: int | None = None) -> Any:
