@@ -17,11 +17,12 @@ def xla(weight, h):
     return jax.lax.conv_general_dilated(h, weight, (1, 1), "VALID", dimension_numbers=axes)
 
 
-@pytest.mark.parametrize("shape", [(5, 5, 1, 6), (3, 2, 4, 7), (1, 1, 3, 2)])
-def test_a_convolution_and_its_gradient_are_xlas(shape):
+@pytest.mark.parametrize("sides", [(9, 8), (10, 8)])  # by single places; by squares of four
+@pytest.mark.parametrize("shape", [(5, 5, 1, 6), (3, 5, 2, 4), (3, 2, 4, 7), (1, 1, 3, 2)])
+def test_a_convolution_and_its_gradient_are_xlas(shape, sides):
     keys = jax.random.split(jax.random.key(1), 3)
     weight, bias = jax.random.normal(keys[0], shape), jax.random.normal(keys[1], shape[-1:])
-    h = jax.random.normal(keys[2], (3, 9, 8, shape[2]))
+    h = jax.random.normal(keys[2], (3, *sides, shape[2]))
     layer = Convolution(weight, bias, shape[0] * shape[1] * shape[2])
     np.testing.assert_allclose(layer(h), xla(weight, h) + bias[None, None, None], atol=2e-5)
 
