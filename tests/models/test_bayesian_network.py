@@ -292,6 +292,21 @@ def test_float32_unless_asked():
         assert leaves.dtype == net.data(X, Y).x.dtype == jnp.dtype("float64")
 
 
+def test_searches_start_at_a_share_of_a_draw_of_the_prior():
+    key, wide = jax.random.key(3), regression(2, (3,), 0.1, weight_scale=4.0)
+    share = Network(wide.architecture, wide.likelihood, 4.0, start_scale=0.25)
+    drawn = jax.tree.leaves(wide.draw_prior(key))
+    for whole, part, one in zip(
+        drawn, jax.tree.leaves(share.init(key)), jax.tree.leaves(wide.init(key)), strict=True
+    ):
+        np.testing.assert_array_equal(one, whole)
+        np.testing.assert_array_equal(part, 0.25 * whole)
+    # The prior is the same: a start says nothing of what is believed.
+    assert share.log_prior(wide.init(key)) == wide.log_prior(wide.init(key))
+    with pytest.raises(ValueError, match="start_scale must be positive"):
+        Network(wide.architecture, wide.likelihood, start_scale=0.0)
+
+
 def test_equal_networks_compile_once():
     traced = []
 

@@ -82,6 +82,9 @@ class Network(eqx.Module):
     scale_prior: Distribution | None = None
     """Hyperprior: the distribution of a positive factor by which each layer's weights, and each
     layer's biases, have their scales multiplied; None where scales are known."""
+    start_scale: float = 1.0
+    """Searches start at weights and biases drawn from the prior, times this: below 1 where a prior
+    is so wide that functions drawn from it are no place to start from."""
 
     def __check_init__(self) -> None:
         if not isinstance(self.architecture, Architecture):
@@ -93,6 +96,7 @@ class Network(eqx.Module):
             self._check_scales(name, getattr(self, name))
         if self.scale_prior is not None:
             check_positive_prior("scale_prior", self.scale_prior)
+        checks.positive("start_scale", self.start_scale)
 
     def _check_scales(self, name: str, scales: Any) -> None:
         if not isinstance(scales, tuple):
@@ -164,11 +168,12 @@ class Network(eqx.Module):
         )
 
     def init(self, rng_key: Array) -> Params:
-        """Where searches start: weights drawn from the prior, the rest at its medians."""
+        """Where searches start: ``start_scale`` times weights drawn from the prior, the rest at its
+        medians."""
         drawn = self.draw_prior(rng_key)
         noise, scales = self.likelihood.noise_prior, self.scale_prior
         return Params(
-            drawn.weights,
+            jax.tree.map(lambda leaf: self.start_scale * leaf, drawn.weights),
             None if noise is None else log_median(noise),
             None if scales is None else jnp.full_like(drawn.log_scales, log_median(scales)),
         )
