@@ -11,6 +11,10 @@ two virtual devices, those of PyTorch one after the other with all threads, as e
 there. Rounds go through all cases in turn, and the ratios are of the same round, so that a busy
 machine is busy for both. PyTorch is not in the locks, as it is larger than all else together: give
 an interpreter that has it, of any version, by ``--torch``; without one its rows are left out.
+
+Measured on two cores of an AMD EPYC, not idle, on 2026-11-28, beside PyTorch 2.13.0, 200 steps and
+three rounds: one member takes 1.5 times PyTorch's time (1.1 times on the processor), two members
+0.98 times (0.85 times).
 """
 
 import argparse
