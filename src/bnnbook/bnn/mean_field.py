@@ -30,6 +30,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from bnnbook import checks
@@ -215,8 +216,10 @@ def elbo_estimate(
 
 def draw(rng_key: Array, state: State) -> Params:
     """One draw of q."""
-    z = train.normal_like(rng_key, state.mean)
-    drawn: Params = jax.tree.map(lambda m, s, e: m + jnp.exp(s) * e, state.mean, state.log_sd, z)
+    (mean, unravel), (log_sd, _) = ravel_pytree(state.mean), ravel_pytree(state.log_sd)
+    drawn: Params = unravel(
+        mean + jnp.exp(log_sd) * jax.random.normal(rng_key, mean.shape, mean.dtype)
+    )
     return drawn
 
 
@@ -322,15 +325,16 @@ def _one(
     )
     optimizer, count = optax.adam(falling), data.num_rows
 
-    def loss(state: State, rng_key: Any, rows: Data) -> Any:
-        options: dict[str, Any] = {"gradient": settings.gradient, "powers": numbers.powers}
-        return -elbo_estimate(rng_key, network, state, rows, count, **options) / count
+    start_at, state_of = ravel_pytree(State(mean, log_sd))
 
-    state = State(mean, log_sd)
+    def loss(at: Any, rng_key: Any, rows: Data) -> Any:
+        options: dict[str, Any] = {"gradient": settings.gradient, "powers": numbers.powers}
+        return -elbo_estimate(rng_key, network, state_of(at), rows, count, **options) / count
+
     step = partial(train.step, loss, optimizer, for_steps, data, settings.batch_size)
-    carry = train.Carry(state, optimizer.init(state), jnp.array(-1))
+    carry = train.Carry(start_at, optimizer.init(start_at), jnp.array(-1))
     carry, losses = jax.lax.scan(step, carry, jnp.arange(settings.num_steps))
-    return carry.params, -count * losses, carry.failed_at
+    return state_of(carry.params), -count * losses, carry.failed_at
 
 
 @eqx.filter_jit

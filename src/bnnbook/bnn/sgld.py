@@ -193,8 +193,8 @@ class _Run(NamedTuple):
 
 
 class _Carry(NamedTuple):
-    params: Params
-    velocity: Params
+    at: Any
+    velocity: Any
     failed_at: Any
     met: Any
 
@@ -236,15 +236,17 @@ def _run(
     numbers: _Numbers,
     settings: Settings,
 ) -> _Run:
-    chain = partial(_chain, network, data, numbers, settings)
     if start is None:
-        return jax.vmap(lambda key: chain(key, network.init(jax.random.fold_in(key, 0))))(keys)
-    return jax.vmap(chain)(keys, start)
+        start = jax.vmap(lambda key: network.init(jax.random.fold_in(key, 0)))(keys)
+    chain = partial(_chain, network, data, numbers, settings)
+    run = jax.vmap(chain)(keys, jax.vmap(network.ravel)(start))
+    return run._replace(params=jax.vmap(jax.vmap(network.unravel))(run.params))
 
 
 def _chain(
-    network: Network, data: Data, numbers: _Numbers, settings: Settings, rng_key: Any, start: Params
+    network: Network, data: Data, numbers: _Numbers, settings: Settings, rng_key: Any, start: Any
 ) -> _Run:
+    """A chain from a vector; its draws are rows."""
     length = settings.num_warmup + settings.num_samples * settings.thinning
     step = partial(_step, network, data, numbers, settings, jax.random.fold_in(rng_key, 1))
 
@@ -259,27 +261,27 @@ def _chain(
             return step(carry[0], first + j, jnp.where(j < silent, 0.0, 1.0))
 
         carry = jax.lax.fori_loop(begin, end, take, carry)
-        return carry, (carry[0].params, *carry[1])
+        return carry, (carry[0].at, *carry[1])
 
     def cycle(carry: Any, number: Any) -> Any:
         return jax.lax.scan(partial(draw, number * length), carry, jnp.arange(settings.num_samples))
 
-    def whole(params: Params) -> Any:
+    def whole(vector: Any) -> Any:
+        params = network.unravel(vector)
+
         def of_rows(rows: Data) -> Any:
             return jnp.sum(network.log_likelihood(params, *rows))
 
         prior = numbers.powers.prior_power * network.log_prior(params)
         return prior + numbers.powers.likelihood_power * train.over_rows(of_rows, data)
 
-    still = jax.tree.map(jnp.zeros_like, start)
     nought = jnp.zeros((), data.x.dtype)
-    carry = (_Carry(start, still, jnp.array(-1), nought), (nought, nought))
+    carry = (_Carry(start, jnp.zeros_like(start), jnp.array(-1), nought), (nought, nought))
     (last, _), kept = jax.lax.scan(cycle, carry, jnp.arange(settings.num_cycles))
-    params, rate, estimate = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), kept)
-    both = jax.tree.map(lambda a, b: jnp.stack([a, b]), start, last.params)
-    begun, ended = jax.lax.map(whole, both)
+    vectors, rate, estimate = (a.reshape(-1, *a.shape[2:]) for a in kept)
+    begun, ended = jax.lax.map(whole, jnp.stack([start, last.at]))
     taken = jnp.array(length * settings.num_cycles)
-    return _Run(params, rate, estimate, last.failed_at, last.met, begun, ended, taken)
+    return _Run(vectors, rate, estimate, last.failed_at, last.met, begun, ended, taken)
 
 
 def _step(
@@ -295,22 +297,24 @@ def _step(
     """One step; after a number that is not finite, none."""
     for_rows, for_noise = jax.random.split(jax.random.fold_in(rng_key, i))
     rows = train.batch(for_rows, data, settings.batch_size)
-    options = {"num_rows": data.num_rows, **numbers.powers._asdict()}
-    value, slope = jax.value_and_grad(network.log_density)(carry.params, rows, **options)
+
+    def log_density(at: Any) -> Any:
+        options = {"num_rows": data.num_rows, **numbers.powers._asdict()}
+        return network.log_density(network.unravel(at), rows, **options)
+
+    value, slope = jax.value_and_grad(log_density)(carry.at)
     rate = _rate(numbers, settings, i)
     pull = rate * numbers.temperature / data.num_rows
     spread = noise * jnp.sqrt(2 * (1 - numbers.momentum) * pull)
-    z = train.normal_like(for_noise, carry.params)
-    velocity = jax.tree.map(
-        lambda v, g, e: numbers.momentum * v + pull * g + spread * e, carry.velocity, slope, z
-    )
-    moved = jax.tree.map(jnp.add, carry.params, velocity)
+    z = jax.random.normal(for_noise, carry.at.shape, carry.at.dtype)
+    velocity = numbers.momentum * carry.velocity + pull * slope + spread * z
+    moved = carry.at + velocity
     going = carry.failed_at < 0
     fine = going & train.finite((value, moved))
-    params, velocity = train.select(fine, (moved, velocity), carry[:2])
+    at, velocity = train.select(fine, (moved, velocity), carry[:2])
     broke = going & ~fine
     failed_at, met = jnp.where(broke, i, carry.failed_at), jnp.where(broke, value, carry.met)
-    return _Carry(params, velocity, failed_at, met), (rate, value)
+    return _Carry(at, velocity, failed_at, met), (rate, value)
 
 
 def _rate(numbers: _Numbers, settings: Settings, i: Any) -> Any:

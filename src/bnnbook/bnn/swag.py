@@ -26,7 +26,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from bnnbook import checks
@@ -186,7 +185,7 @@ class _Wandered(NamedTuple):
 def _wander(placed: tuple[Array, Params, Network, Data], settings: Settings) -> _Wandered:
     keys, starts, network, data = placed
 
-    def one(rng_key: Array, start: Params) -> _Wandered:
+    def one(rng_key: Array, start: Any) -> _Wandered:
         for_rows, for_steps, for_draws = jax.random.split(rng_key, 3)
         loss = partial(_loss, network, data.num_rows)
         some = train.batch(for_rows, data, train.ROWS_AT_ONCE)
@@ -196,7 +195,7 @@ def _wander(placed: tuple[Array, Params, Network, Data], settings: Settings) -> 
 
         def collect(carry: train.Carry, indices: Any) -> Any:
             carry, losses = jax.lax.scan(taken, carry, indices)
-            return carry, (network.ravel(carry.params), losses)
+            return carry, (carry.params, losses)
 
         carry = train.Carry(start, optimizer.init(start), jnp.array(-1))
         numbers = jnp.arange(settings.num_states * settings.thinning)
@@ -207,17 +206,16 @@ def _wander(placed: tuple[Array, Params, Network, Data], settings: Settings) -> 
         trace = -data.num_rows * losses.reshape(-1)
         return _Wandered((moments, draws, size), trace, carry.failed_at)
 
-    return jax.vmap(one)(keys, starts)
+    return jax.vmap(one)(keys, jax.vmap(network.ravel)(starts))
 
 
-def _loss(network: Network, count: int, params: Params, rng_key: Array, rows: Data) -> Any:
-    return -train.log_density(rng_key, network, params, rows, count) / count
+def _loss(network: Network, count: int, vector: Any, rng_key: Array, rows: Data) -> Any:
+    return -train.log_density(rng_key, network, network.unravel(vector), rows, count) / count
 
 
-def _largest_curvature(loss: Any, params: Params) -> Any:
+def _largest_curvature(loss: Any, vector: Any) -> Any:
     """The eigenvalue of the Hessian that is largest in size, by repeated multiplication."""
-    vector, unravel = ravel_pytree(params)
-    slope = jax.grad(lambda v: loss(unravel(v)))
+    slope = jax.grad(loss)
 
     def multiply(direction: Any, _: Any) -> Any:
         product = jax.jvp(slope, (vector,), (direction,))[1]

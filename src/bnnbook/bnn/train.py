@@ -332,27 +332,30 @@ def _one(
     _, for_steps, for_end = jax.random.split(rng_key, 3)
     settings, count = plan.settings, data.num_rows
     optimizer = settings.optimizer or _adam(rate, settings.num_steps)
+    # Adam moves a vector: leaf by leaf it would compile for twice as long. Other optimisers may
+    # need to see the leaves.
+    at, tree_of = ravel_pytree(start) if settings.optimizer is None else (start, lambda tree: tree)
 
-    def loss(params: Params, for_noise: Array, rows: Data) -> Any:
-        return -plan.objective(for_noise, network, params, rows, count) / count
+    def loss(at: Any, for_noise: Array, rows: Data) -> Any:
+        return -plan.objective(for_noise, network, tree_of(at), rows, count) / count
 
-    def whole_loss(params: Params) -> Any:
+    def whole_loss(at: Any) -> Any:
         def share(rows: Data) -> Any:
-            return loss(params, for_end, rows) * (rows.num_rows / count)
+            return loss(at, for_end, rows) * (rows.num_rows / count)
 
         return over_rows(share, data)
 
     taken = partial(step, loss, optimizer, for_steps, data, settings.batch_size)
-    carry = Carry(start, optimizer.init(start), jnp.array(-1))
+    carry = Carry(at, optimizer.init(at), jnp.array(-1))
     if validation is None:
         carry, losses = jax.lax.scan(taken, carry, jnp.arange(settings.num_steps))
-        params, chosen_at = carry.params, jnp.array(settings.num_steps)
-        params = _refined(whole_loss, params, _refinements(plan, count))
+        end, chosen_at = carry.params, jnp.array(settings.num_steps)
+        end = _refined(whole_loss, end, _refinements(plan, count))
     else:
-        held = partial(held_out, network, validation)
-        carry, losses, params, chosen_at = _stopped(taken, carry, held, settings)
-    trace, ended, failed_at = -count * losses, -count * whole_loss(params), carry.failed_at
-    return Run(params, trace, failed_at, trace[failed_at], trace[0], ended, chosen_at)
+        held = lambda at: held_out(network, validation, tree_of(at))  # noqa: E731
+        carry, losses, end, chosen_at = _stopped(taken, carry, held, settings)
+    trace, ended, failed_at = -count * losses, -count * whole_loss(end), carry.failed_at
+    return Run(tree_of(end), trace, failed_at, trace[failed_at], trace[0], ended, chosen_at)
 
 
 def _adam(rate: Any, num_steps: int) -> optax.GradientTransformation:
@@ -404,12 +407,6 @@ def batch(rng_key: Array, data: Data, batch_size: int | None) -> Data:
         return data
     rows = jax.random.randint(rng_key, (batch_size,), 0, data.num_rows)
     return Data(data.x[rows], data.y[rows])
-
-
-def normal_like(rng_key: Array, tree: Any) -> Any:
-    """Standard normal numbers in the shape of a pytree: one draw, which compiles once."""
-    vector, unravel = ravel_pytree(tree)
-    return unravel(jax.random.normal(rng_key, vector.shape, vector.dtype))
 
 
 def over_rows(function: Callable[[Data], Any], data: Data, rows: int | None = None) -> Any:
@@ -472,7 +469,7 @@ def _stopped(taken: Any, carry: Carry, held: Any, settings: Settings) -> Any:
     return carry, losses, params, chosen_at
 
 
-def _refined(loss: Any, params: Params, num_steps: int) -> Params:
+def _refined(loss: Any, params: Any, num_steps: int) -> Any:
     """Steps of L-BFGS, each kept only where it helps."""
     if not num_steps:
         return params
@@ -491,5 +488,4 @@ def _refined(loss: Any, params: Params, num_steps: int) -> Params:
         return select(better, (moved, after, reached), carry), None
 
     carry = (params, solver.init(params), loss(params))
-    found: Params = jax.lax.scan(step, carry, None, length=num_steps)[0][0]
-    return found
+    return jax.lax.scan(step, carry, None, length=num_steps)[0][0]
