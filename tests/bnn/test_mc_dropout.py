@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bnnbook.bnn import train
+from bnnbook.bnn import mc_dropout, train
 from bnnbook.bnn.map import fit as fit_map
 from bnnbook.bnn.mc_dropout import DEFAULTS, Dropped, Settings, fit, leaving_out
 from bnnbook.bnn.train import FitError
@@ -89,6 +89,19 @@ def test_a_linear_last_layer_sees_the_expected_noise_of_its_masks():
     assert abs(float(draws.mean()) - expected) < 4 * error
     # Mutation: without the ridge.
     assert abs(float(draws.mean()) - expected - ridge) > 4 * error
+
+
+def test_another_rate_needs_no_other_program(net):
+    """Candidates for the rate are tried one after another, and compiling takes longest."""
+    data, few = net.data(X, Y), Settings(num_draws=2, search=train.Settings(num_steps=3))
+    fit(KEY, net, data, few).predict(NEW)
+    programs = train._search._cached._cache_size(), mc_dropout._masked._cached._cache_size()
+    fit(KEY, net, data, few._replace(rate=0.3)).predict(NEW)
+    after = train._search._cached._cache_size(), mc_dropout._masked._cached._cache_size()
+    assert after == programs
+    # Mutation: a rate of nought is another program, in which that layer is left alone.
+    fit(KEY, net, data, few._replace(rate=0.0)).predict(NEW)
+    assert train._search._cached._cache_size() > programs[0]
 
 
 def test_the_objective_scales_minibatches_up(net):

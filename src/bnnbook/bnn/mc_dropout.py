@@ -43,12 +43,11 @@ class Settings(NamedTuple):
 DEFAULTS = Settings()
 
 
-@dataclass(frozen=True)
-class Dropped:
+class Dropped(eqx.Module):
     """The log density of a network of which each row misses other units: what is maximised."""
 
-    rates: tuple[float, ...]
-    """The share of what enters each layer that is left out."""
+    rates: tuple[Any, ...]
+    """The share of what enters each layer that is left out; see :func:`leaving_out`."""
 
     def __call__(
         self, rng_key: Array, network: Network, params: Params, rows: Data, count: int
@@ -77,7 +76,8 @@ class Dropout(Fitted):
         with jax.enable_x64(dtype == np.float64):
             keys = jax.random.split(self.rng_key, self.num_draws)
             inputs = self.network.inputs(x)
-            return np.asarray(_masked(self.network, self.params, inputs, keys, self.rates))[None]
+            rates = _traced(self.rates)
+            return np.asarray(_masked(self.network, self.params, inputs, keys, rates))[None]
 
 
 def fit(
@@ -112,7 +112,7 @@ def fit(
         network,
         data,
         settings.search,
-        objective=Dropped(rates),
+        objective=Dropped(_traced(rates)),
         refine=False,
         validation=validation,
     )
@@ -130,19 +130,20 @@ def fit(
 
 
 def leaving_out(
-    rng_key: Array, rates: tuple[float, ...], *, shared: bool = False
+    rng_key: Array, rates: tuple[Any, ...], *, shared: bool = False
 ) -> Callable[[int, Layer, Array], Array]:
     """What applies a layer with some of what enters it left out, and the rest scaled up.
 
     Args:
         rng_key: a JAX key; equal keys leave out the same.
-        rates: the share of what enters each layer that is left out.
+        rates: the share of what enters each layer that is left out: nought, for a layer that is
+            never touched, or a number, which may be traced.
         shared: whether all rows miss the same, or each row others.
     """
 
     def apply_layer(index: int, layer: Layer, h: Array) -> Array:
         rate = rates[index]
-        if rate == 0:
+        if isinstance(rate, float) and rate == 0:
             return layer(h)
         shape = (1, *h.shape[1:]) if shared else h.shape
         stay = jax.random.bernoulli(jax.random.fold_in(rng_key, index), 1 - rate, shape)
@@ -152,13 +153,21 @@ def leaving_out(
 
 
 @eqx.filter_jit
-def _masked(network: Network, params: Params, x: Any, keys: Array, rates: tuple[float, ...]) -> Any:
+def _masked(network: Network, params: Params, x: Any, keys: Array, rates: tuple[Any, ...]) -> Any:
     """The likelihood's parameters, a mask a row."""
 
     def one(key: Array) -> Any:
         return network.predict(params, x, leaving_out(key, rates, shared=True))
 
     return jax.lax.map(one, keys, batch_size=DRAWS_AT_ONCE)
+
+
+def _traced(rates: tuple[float, ...]) -> tuple[Any, ...]:
+    """Rates as arrays but for those of nought, so that other rates need no other program.
+
+    The arrays take the precision of what they meet, as numbers do.
+    """
+    return tuple(jnp.asarray(rate) if rate else 0.0 for rate in rates)
 
 
 def _check(network: Network, settings: Settings) -> tuple[float, ...]:
