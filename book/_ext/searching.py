@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bs4 import BeautifulSoup, Tag
-from pagefind.index import IndexConfig, PagefindIndex
+from pagefind.index import IndexConfig
+from pagefind.service import PagefindService
 
 #: Layout that repeats what the MathML beside it says, and marks that are no words of the text.
 SKIPPED = (
@@ -223,6 +224,19 @@ def _entries(soups: Mapping[str, BeautifulSoup]) -> Iterator[tuple[str, str]]:
 
 
 async def _write(found: Iterable[Record], target: Path) -> None:
-    async with PagefindIndex(config=IndexConfig(output_path=str(target))) as made:
+    async with PagefindService() as service:
+        made = await service.create_index(config=IndexConfig(output_path=str(target)))
         for record in found:
             await made.add_html_file(content=document(record), url=f"/{record.url}")
+        await made.write_files()
+        await _on_disk(target)
+
+
+async def _on_disk(target: Path, seconds: float = 60) -> None:
+    """Wait until no file is empty: Pagefind answers before it has written, and is ended then."""
+    for _ in range(int(10 * seconds)):
+        empty = sorted(p.name for p in target.rglob("*") if p.is_file() and not p.stat().st_size)
+        if not empty:
+            return
+        await asyncio.sleep(0.1)
+    raise SearchError(f"these of its files stayed empty: {', '.join(empty)}")

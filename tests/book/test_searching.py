@@ -1,5 +1,8 @@
 """What the search index is made of."""
 
+import asyncio
+import threading
+
 import pytest
 from bs4 import BeautifulSoup
 
@@ -82,6 +85,19 @@ def test_an_index_is_written(tmp_path):
     assert (tmp_path / "pagefind/pagefind.js").exists()
     assert len(list((tmp_path / "pagefind/fragment").iterdir())) == len(records())
     assert "repeat" not in (tmp_path / "pagefind/words.json").read_text("utf8")
+
+
+def test_no_file_of_an_index_is_left_empty(tmp_path):
+    """Pagefind answers before it has written, and was ended with its first file empty."""
+    (tmp_path / "entry.json").touch()
+    writing = threading.Timer(0.4, (tmp_path / "entry.json").write_text, ("{}",))
+    writing.start()
+    asyncio.run(searching._on_disk(tmp_path, seconds=30))
+    assert (tmp_path / "entry.json").read_text() == "{}"
+    # Mutation: one that nobody writes.
+    (tmp_path / "other.json").touch()
+    with pytest.raises(searching.SearchError, match=r"stayed empty: other\.json"):
+        asyncio.run(searching._on_disk(tmp_path, seconds=0.2))
 
 
 def test_misspelt_words_are_set_right_by_words_of_five_letters_and_more():
