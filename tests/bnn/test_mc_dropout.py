@@ -98,7 +98,8 @@ def test_another_rate_needs_no_other_program(net):
     programs = train._search._cached._cache_size(), mc_dropout._masked._cached._cache_size()
     fit(KEY, net, data, few._replace(rate=0.3)).predict(NEW)
     after = train._search._cached._cache_size(), mc_dropout._masked._cached._cache_size()
-    assert after == programs
+    assert after[0] <= programs[0]
+    assert after[1] <= programs[1]
     # Mutation: a rate of nought is another program, in which that layer is left alone.
     fit(KEY, net, data, few._replace(rate=0.0)).predict(NEW)
     assert train._search._cached._cache_size() > programs[0]
