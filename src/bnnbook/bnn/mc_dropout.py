@@ -143,7 +143,7 @@ def leaving_out(
 
     def apply_layer(index: int, layer: Layer, h: Array) -> Array:
         rate = rates[index]
-        if isinstance(rate, float) and rate == 0:
+        if not isinstance(rate, Array) and rate == 0:
             return layer(h)
         shape = (1, *h.shape[1:]) if shared else h.shape
         stay = jax.random.bernoulli(jax.random.fold_in(rng_key, index), 1 - rate, shape)

@@ -373,11 +373,11 @@ def _of_all_rows(
 
 def _as_run(states: Any, trace: Any, failed_at: Any) -> train.Run:
     """What the search came to as ``train.keep`` judges it: by tenths of the trace."""
-    trace, failed_at = np.asarray(trace), np.asarray(failed_at)
-    met, tenth = trace[np.arange(len(trace)), failed_at], max(1, trace.shape[1] // 10)
+    trace = np.asarray(trace)
+    tenth = max(1, trace.shape[1] // 10)
     begun, ended = trace[:, :tenth].mean(axis=1), trace[:, -tenth:].mean(axis=1)
     steps = np.full(len(trace), trace.shape[1])
-    columns: list[Any] = [trace, failed_at, met, begun, ended, steps]
+    columns: list[Any] = [trace, np.asarray(failed_at), begun, ended, steps]
     return train.Run(states, *columns)
 
 

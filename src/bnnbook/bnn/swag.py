@@ -233,8 +233,7 @@ def _as_run(wandered: _Wandered, trained: train.Run) -> train.Run:
     last = trace[:, -max(1, trace.shape[1] // 10) :].mean(axis=1)
     walked = np.full(len(trace), trace.shape[1])
     failed_at = np.asarray(wandered.failed_at)
-    met = trace[np.arange(len(trace)), failed_at]
-    columns: list[Any] = [wandered.found, trace, failed_at, met, trained.begun, last, walked]
+    columns: list[Any] = [wandered.found, trace, failed_at, trained.begun, last, walked]
     return train.Run(*columns)
 
 

@@ -75,14 +75,18 @@ class Run(NamedTuple):
     """The objective before each step; of a minibatch, an unbiased estimate of it."""
     failed_at: Int[Array, " member"]
     """The step at which a member met a number that is not finite, or -1."""
-    met: Float[Array, " member"]
-    """The objective at that step; or the last of the trace."""
     begun: Float[Array, " member"]
     """The first of the trace."""
     ended: Float[Array, " member"]
     """The objective on all the data at the end."""
     chosen_at: Int[Array, " member"]
     """The number of steps after which the validation data were predicted best; or all of them."""
+
+    @property
+    def met(self) -> Float[np.ndarray, " member"]:
+        """The objective at the step of ``failed_at``; where that is -1, the last of the trace."""
+        trace = np.asarray(self.trace)
+        return trace[np.arange(len(trace)), np.asarray(self.failed_at)]
 
 
 @runtime_checkable
@@ -354,8 +358,8 @@ def _one(
     else:
         held = lambda at: held_out(network, validation, tree_of(at))  # noqa: E731
         carry, losses, end, chosen_at = _stopped(taken, carry, held, settings)
-    trace, ended, failed_at = -count * losses, -count * whole_loss(end), carry.failed_at
-    return Run(tree_of(end), trace, failed_at, trace[failed_at], trace[0], ended, chosen_at)
+    trace, ended = -count * losses, -count * whole_loss(end)
+    return Run(tree_of(end), trace, carry.failed_at, trace[0], ended, chosen_at)
 
 
 def _adam(rate: Any, num_steps: int) -> optax.GradientTransformation:
