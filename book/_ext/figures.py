@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 from bs4 import BeautifulSoup, Tag
 
+from bnnbook.plotting import palette
 from html_pages import add_class
 
 #: Attributes and style properties that hold a colour.
@@ -29,9 +30,6 @@ LONG = re.compile(r"-?\d+\.\d{3,}")
 SHAPES = {"circle", "ellipse", "line", "path", "polygon", "polyline", "rect", "text", "use"}
 #: Elements that are drawn only where something refers to them.
 UNDRAWN = {"defs", "clipPath", "metadata", "style"}
-#: What the id of a raster image begins with that is to look the same on a dark page: a photograph
-#: or a scan, as ``bnnbook.plotting.pictures`` draws it.
-PICTURE = "picture-"
 UNITS = {"": 1.0, "px": 1.0, "pt": 4 / 3, "in": 96.0, "cm": 96 / 2.54, "mm": 96 / 25.4}
 DARK_SUFFIX = "-dark.svg"
 
@@ -62,14 +60,14 @@ def foreign_paints(svg: str, dark: Mapping[str, str]) -> list[str]:
     """What in a figure could not be swapped: colours outside the palette, and raster images.
 
     A shape without any fill is black, which is no colour of the palette either. A raster image
-    whose id begins with :data:`PICTURE` stays as it is.
+    whose id begins with the palette's ``PICTURE`` stays as it is.
     """
     known = {colour.lower() for colour in dark} | NEUTRAL
     found = {p["colour"].strip().lower() for p in PAINT.finditer(svg)}
     bad = {colour for colour in found - known if not colour.startswith("url(")}
     root = ElementTree.fromstring(svg)
     rasters = (element for element in root.iter() if element.tag.endswith("}image"))
-    if any(not raster.get("id", "").startswith(PICTURE) for raster in rasters):
+    if any(not raster.get("id", "").startswith(palette.PICTURE) for raster in rasters):
         bad.add("a raster image")
     if _has_default_fill(root, inherited=False):
         bad.add("black (a shape or text with no fill set)")

@@ -36,3 +36,6 @@ DARK = {
 
 #: The order in which lines of one figure take their colours.
 CYCLE = (PRIMARY, SECONDARY, TERTIARY, QUATERNARY, WRONG, MUTED)
+
+#: What the id of a raster image begins with that is a picture and looks the same on a dark page.
+PICTURE = "picture-"

@@ -5,9 +5,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from bnnbook import checks
-
-MARK = "picture-"
-"""What the id of such an image begins with, by which the site knows that it has no dark form."""
+from bnnbook.plotting import palette
 
 
 def show(ax: Axes, pixels: Any) -> None:
@@ -25,5 +23,5 @@ def show(ax: Axes, pixels: Any) -> None:
         raise checks.fail("pixels", "between 0 and 255", (float(ink.min()), float(ink.max())))
     image = ax.imshow(255 - ink, cmap="gray", vmin=0, vmax=255)
     axes = ax.get_figure(root=True).axes  # type: ignore[union-attr]
-    image.set_gid(f"{MARK}{axes.index(ax)}")
+    image.set_gid(f"{palette.PICTURE}{axes.index(ax)}")
     ax.axis("off")
