@@ -23,6 +23,7 @@ import figures
 import html_pages
 import icons
 import katex_math
+import lean
 import node_tools
 import policy
 import searching
@@ -81,10 +82,11 @@ def finish_page(path: Path, early: str) -> None:
     text = path.read_text("utf8")
     if policy.is_protected(text):
         return
-    soup = BeautifulSoup(text, "html.parser")
+    page, aside = lean.set_aside(text)
+    soup = BeautifulSoup(page, "html.parser")
     html_pages.clean(soup, path.name, early)
     figures.pair_images(soup, path)
-    path.write_text(policy.protect(str(soup)), "utf8")
+    path.write_text(policy.protect(lean.put_back(str(soup), aside)), "utf8")
 
 
 def front_door(title: str, first: str, address: str) -> str:

@@ -22,6 +22,7 @@ from bs4 import BeautifulSoup
 from markdown_it.token import Token
 
 import browser
+import lean
 import server
 from execute import Project, code_cells, notebook
 
@@ -60,7 +61,8 @@ class Site:
     def built(self) -> Iterator[tuple[str, BeautifulSoup]]:
         for doc, path in self.pages():
             if path.is_file():
-                yield doc, BeautifulSoup(path.read_text("utf8"), "html.parser")
+                page = lean.read_aloud(path.read_text("utf8"))
+                yield doc, BeautifulSoup(page, "html.parser")
 
 
 def tool(name: str) -> str:

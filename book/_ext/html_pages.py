@@ -66,14 +66,13 @@ def add_class(tag: Tag, *names: str) -> None:
 
 def drop_unused(soup: BeautifulSoup, name: str) -> None:
     """Remove scripts and styles that this page has no use for."""
+    needless = [file for file, css in NEEDED_BY.items() if not soup.select_one(css)]
     for tag in soup.select("script, link[rel=stylesheet], link[rel=preload]"):
         address = asset(tag)
         unused = any(file in address for file in UNUSED_FILES)
         if name != "search.html":
             unused |= any(address.endswith(file) for file in SEARCH_FILES)
-        unused |= any(
-            file in address and not soup.select_one(css) for file, css in NEEDED_BY.items()
-        )
+        unused |= any(file in address for file in needless)
         unused |= (
             tag.name == "script" and not address and bool(UNUSED_INLINE.match(tag.text.strip()))
         )

@@ -19,11 +19,11 @@ from bs4 import BeautifulSoup, Tag
 from pagefind.index import IndexConfig
 from pagefind.service import PagefindService
 
-#: Layout that repeats what the MathML beside it says, and marks that are no words of the text.
+import lean
+
+#: Marks that are no words of the text.
 SKIPPED = (
     "a.headerlink",
-    ".katex-html",
-    ".katex-mathml annotation",
     ".cell_output .text_plain, .cell_output .stream, .cell_output table",
     ".bnn-cite",
     ".bnn-fold > summary",
@@ -80,8 +80,12 @@ def index(site: Path, questions: Mapping[str, Iterable[str]] | None = None) -> N
         SearchError: Where there is nothing to index, where a question's section is missing, or with
             what Pagefind said, if it failed.
     """
-    pages = {path.relative_to(site).as_posix(): path.read_text("utf8") for path in _pages(site)}
-    soups = {name: BeautifulSoup(page, "html.parser") for name, page in pages.items()}
+    soups = {
+        path.relative_to(site).as_posix(): BeautifulSoup(
+            lean.read_aloud(path.read_text("utf8")), "html.parser"
+        )
+        for path in _pages(site)
+    }
     asked = {label: list(lines) for label, lines in (questions or {}).items()}
     if missing := sorted(set(asked) - {tag["id"] for s in soups.values() for tag in s(id=True)}):
         raise SearchError(f"questions for sections that are not there: {', '.join(missing)}")
