@@ -48,7 +48,7 @@ def install(session, lock):
     if not list(Path(session.virtualenv.location).rglob("uv/__init__.py")):
         session.install("--require-hashes", "-r", "requirements/uv.txt", silent=True)
     uv = ["python", "-m", "uv", "pip"]
-    session.run_install(*uv, "sync", "--quiet", "--require-hashes", lock)
+    session.run_install(*uv, "sync", "--quiet", "--compile-bytecode", "--require-hashes", lock)
     session.run_install(*uv, "install", "--quiet", "--no-deps", "--no-build-isolation", "-e", ".")
     stamp.write_text(wanted)
 
