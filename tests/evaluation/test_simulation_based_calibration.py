@@ -1,5 +1,7 @@
 """An exact sampler passes; too narrow, too wide and leaning ones fail, each in its own way."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ import optax
 import pytest
 from scipy import stats
 
+from bnnbook.evaluation import simulation_based_calibration
 from bnnbook.evaluation.simulation_based_calibration import calibrate
 from bnnbook.models import flat
 from bnnbook.variational import families
@@ -33,6 +36,24 @@ def posterior(factor=1.0, shift=0.0):
 
 def run(sample, num_simulations=500, **settings):
     return calibrate(KEY, simulate, sample, num_simulations=num_simulations, **settings)
+
+
+def test_numbers_bound_to_a_method_need_no_other_program():
+    def shifted(shift, key, y, num):
+        return posterior(shift=shift)(key, y, num)
+
+    simulation_based_calibration._rank.clear_cache()
+    right, wrong = (run(partial(shifted, shift)) for shift in (0.0, 0.5))
+    assert simulation_based_calibration._rank._cache_size() == 1
+    assert abs(right.uniformity("x[0]").lean) < 4.5 < abs(wrong.uniformity("x[0]").lean)
+    # A whole number may be a length, so it stays one.
+    many = run(partial(lambda length, *rest: posterior()(*rest)[jnp.arange(length)], 99))
+    assert abs(many.uniformity("x[0]").lean) < 4.5
+    # Mutation: as a constant, the number makes another program.
+    simulation_based_calibration._rank.clear_cache()
+    run(partial(shifted, 0.0))
+    run(posterior(shift=0.5))
+    assert simulation_based_calibration._rank._cache_size() == 2
 
 
 def test_an_exact_sampler_passes():

@@ -12,7 +12,7 @@ can pass and still be wrong on the data in hand. Chapter "Variational inference"
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -20,10 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from arviz_stats import ecdf_utils
+from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
 from bnnbook import checks
 from bnnbook.datatree import from_draws
+from bnnbook.mcmc.kernel import carrying_data
 
 Simulate = Callable[[Any], tuple[Any, Any]]
 Sample = Callable[[Any, Any, int], Any]
@@ -118,6 +120,8 @@ def calibrate(
 ) -> Calibration:
     """Simulate, fit and rank, many times, compiled once and vectorised.
 
+    A ``functools.partial`` of floating-point numbers or arrays is compiled once for all of them.
+
     Args:
         rng_key: a JAX key.
         simulate: a JAX function from a key to parameters of shape (d,), drawn from the prior, and
@@ -138,6 +142,40 @@ def calibrate(
     batch = min(checks.at_least("batch_size", batch_size, 1), num_simulations)
     _check_shapes(rng_key, simulate, sample, num_draws)
 
+    keys = jax.random.split(rng_key, num_simulations)
+    # Whole batches, so that one program does for all: the last one repeats the first simulations.
+    keys = jnp.concatenate([keys, keys[: -num_simulations % batch]])
+    batches = keys.reshape(-1, batch, *keys.shape[1:])
+    simulate, sample = _carrying_floats(simulate), _carrying_floats(sample)
+    found = [_rank(simulate, sample, some, num_draws) for some in batches]
+    ranks, pit, fine = (
+        np.concatenate(parts)[:num_simulations] for parts in zip(*found, strict=True)
+    )
+    labels = tuple(names) if names is not None else tuple(f"x[{i}]" for i in range(ranks.shape[1]))
+    if len(labels) != ranks.shape[1]:
+        raise checks.fail("names", f"of length {ranks.shape[1]}", labels)
+    if not fine.all():
+        simulation, parameter = np.argwhere(~fine)[0]
+        raise ValueError(
+            f"sample must give finite draws, got others for {labels[parameter]} in simulation "
+            f"{simulation} of {num_simulations}"
+        )
+    return Calibration(ranks, pit.astype(np.float64), num_draws, labels)
+
+
+def _carrying_floats(function: Callable[..., Any]) -> Any:
+    """A function as a pytree of the numbers bound to it, unless one may be a length."""
+    if isinstance(function, partial):
+        bound = jax.tree.leaves((function.args, function.keywords))
+        if any(isinstance(value, int) for value in bound):
+            return Partial(function)  # type: ignore[no-untyped-call]
+    return carrying_data(function)
+
+
+@partial(jax.jit, static_argnums=3)
+def _rank(simulate: Simulate, sample: Sample, keys: Any, num_draws: int) -> Any:
+    """Ranks, PIT values and whether all was finite, a row a simulation."""
+
     def one(key: Any) -> Any:
         key_truth, key_sample, key_ties = jax.random.split(key, 3)
         truth, data = simulate(key_truth)
@@ -149,18 +187,7 @@ def calibrate(
         fine = jnp.isfinite(truth) & jnp.isfinite(draws).all(axis=0)
         return rank, (rank + u[1]) / (num_draws + 1), fine
 
-    keys = jax.random.split(rng_key, num_simulations)
-    ranks, pit, fine = jax.jit(lambda k: jax.lax.map(one, k, batch_size=batch))(keys)
-    labels = tuple(names) if names is not None else tuple(f"x[{i}]" for i in range(ranks.shape[1]))
-    if len(labels) != ranks.shape[1]:
-        raise checks.fail("names", f"of length {ranks.shape[1]}", labels)
-    if not bool(fine.all()):
-        simulation, parameter = np.argwhere(~np.asarray(fine))[0]
-        raise ValueError(
-            f"sample must give finite draws, got others for {labels[parameter]} in simulation "
-            f"{simulation} of {num_simulations}"
-        )
-    return Calibration(np.asarray(ranks), np.asarray(pit, dtype=np.float64), num_draws, labels)
+    return jax.vmap(one)(keys)
 
 
 def _check_shapes(rng_key: Array, simulate: Simulate, sample: Sample, num_draws: int) -> None:
