@@ -1,5 +1,6 @@
 """Members and chains over two devices, or two processes, end where each of them ends alone."""
 
+import itertools
 import os
 import socket
 import subprocess
@@ -28,23 +29,24 @@ x = np.linspace(-1, 1, 20)[:, None]
 data = network.data(x, np.sin(3 * x[:, 0]))
 ten = train.Settings(num_steps=10, learning_rate=0.01, batch_size=8)
 methods = {
-    "deep ensemble": (deep_ensemble, deep_ensemble.Settings(2, ten)),
+    "deep ensemble": (deep_ensemble, deep_ensemble.Settings(4, ten)),
     "SWAG": (swag, swag.Settings(2, ten, num_states=9, rank=3, num_draws=5, batch_size=8)),
-    "mean field": (mean_field, mean_field.Settings(10, num_fits=2, num_draws=5, batch_size=8)),
-    "SGLD": (sgld, sgld.Settings(5, 5, 1, num_chains=2, learning_rate=0.01, batch_size=8)),
+    "mean field": (mean_field, mean_field.Settings(10, num_fits=4, num_draws=5, batch_size=8)),
+    "SGLD": (sgld, sgld.Settings(5, 5, 1, num_chains=4, learning_rate=0.01, batch_size=8)),
 }
 devices = 1 if kind == "alone" else 2
 assert len(jax.devices()) == devices
 found = {}
 for name, (method, settings) in methods.items():
     fitted = method.fit(jax.random.key(3), network, data, settings, num_devices=devices)
-    flat = [np.asarray(leaf).reshape(2, -1) for leaf in jax.tree.leaves(fitted.params)]
+    leaves = jax.tree.leaves(fitted.params)
+    flat = [np.asarray(leaf).reshape(fitted.num_chains, -1) for leaf in leaves]
     found[name] = np.concatenate(flat, axis=1)
 if kind == "processes":
     # On one device each process has the whole to itself, once.
     method, settings = methods["deep ensemble"]
     whole = method.fit(jax.random.key(3), network, data, settings)
-    assert whole.num_chains == 2
+    assert whole.num_chains == 4
     for leaf, other in zip(jax.tree.leaves(whole.params), jax.tree.leaves(method.fit(
         jax.random.key(3), network, data, settings, num_devices=2).params)):
         np.testing.assert_allclose(leaf, other, rtol=1e-4, atol=1e-5)
@@ -79,7 +81,8 @@ def alone(tmp_path_factory):
     finish(start("alone", path))
     found = dict(np.load(path))
     for members in found.values():
-        assert not np.allclose(members[0], members[1], atol=0.1)  # they are told apart
+        for one, other in itertools.combinations(members, 2):
+            assert not np.allclose(one, other, atol=0.1)  # they are told apart
     return found
 
 
