@@ -75,7 +75,7 @@ def tests(session):
     lint_commands(session)
     session.run("pytest", "-q", "-m", "not site", "-n", "2", "--dist", "worksteal")
     session.run("python", "book/_ext/build.py", "--size", "smoke", "--install-browser")
-    session.run("pytest", "-q", "-m", "site")
+    session.run("pytest", "-q", "-m", "site", "-n", "2", "--dist", "loadfile")
 
 
 @nox.session
