@@ -8,6 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 import browser
+import lean
 import searching
 import server
 
@@ -106,10 +107,11 @@ def ask(page, query, key="Control+k"):
 @pytest.mark.parametrize("frozen", [True, False])
 def test_questions_lead_to_their_sections(opened, frozen):
     page, address, bad = opened
-    pages = {path: path.read_text("utf8") for path in sorted(HTML.glob("book/*.html"))}
     soups = {
-        path.relative_to(HTML).as_posix(): BeautifulSoup(text, "html.parser")
-        for path, text in pages.items()
+        path.relative_to(HTML).as_posix(): BeautifulSoup(
+            lean.read_aloud(path.read_text("utf8")), "html.parser"
+        )
+        for path in sorted(HTML.glob("book/*.html"))
     }
     places, missed = [], []
     for question in (q for q in QUESTIONS if q["frozen"] is frozen):
