@@ -35,7 +35,7 @@ QUESTION, CODE, ASIDE = 10, 0.2, 0.2
 #: Sections that repeat what others teach, by the beginning of their headings.
 REPEATING = re.compile("Summary|Exercises|What comes next|What you will learn")
 #: Pages of which each section repeats what others teach.
-LOOKED_UP = ("bibliography", "glossary")
+LOOKED_UP = ("api", "bibliography", "glossary")
 #: The file, beside the index, of the words by which misspelt ones are set right.
 WORDS = "words.json"
 WORD = re.compile(r"[^\W\d_]{5,}")
