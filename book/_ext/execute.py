@@ -25,7 +25,7 @@ import tomllib
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -407,7 +407,7 @@ def execute(project: Project, jobs: int = 2, force: bool = False) -> list[str]:
         if kept is not None and kept.key == key and not force:
             fresh[doc] = kept
         else:
-            stale[doc] = (nb, key, kept.seconds if kept else float("inf"))
+            stale[doc] = (nb, key, _expected_seconds(project, doc))
     ran, failures = _run_all(project, stale, jobs)
     fill_jupyter_cache(project, fresh | ran)
     for doc, page in sorted((fresh | ran).items(), key=lambda item: -item[1].seconds):
@@ -415,6 +415,13 @@ def execute(project: Project, jobs: int = 2, force: bool = False) -> list[str]:
     if failures:
         raise PageError("\n\n".join(failures))
     return list(ran)
+
+
+def _expected_seconds(project: Project, doc: str) -> float:
+    """How long a page took last time, at this size or else at another; infinity for a new page."""
+    sizes = (project.size, "full", "smoke")
+    runs = (load_kept(replace(project, size=size), doc) for size in sizes)
+    return next((kept.seconds for kept in runs if kept is not None), float("inf"))
 
 
 def _run_all(
@@ -426,7 +433,9 @@ def _run_all(
     print(f"{len(stale)} pages to run ({project.size}), {jobs} at a time", flush=True)
     if not stale:
         return ran, failures
-    longest_first = sorted(stale, key=lambda doc: -stale[doc][2])
+    # Of pages that are new the later ones first: chapters grow longer.
+    place = {doc: i for i, doc in enumerate(stale)}
+    longest_first = sorted(stale, key=lambda doc: (stale[doc][2], place[doc]), reverse=True)
     # A forked child of a process that uses JAX can hang, so the workers start afresh; and each runs
     # one page, so that the peak memory of its children is that page's.
     spawn = multiprocessing.get_context("spawn")

@@ -223,9 +223,20 @@ def test_the_longest_page_starts_first(project, monkeypatch):
 
     monkeypatch.setattr(execute, "ProcessPoolExecutor", Pool)
     nb = nbformat.v4.new_notebook()
-    stale = {"short": (nb, "k", 1.0), "new": (nb, "k", float("inf")), "long": (nb, "k", 9.0)}
+    new = (nb, "k", float("inf"))
+    stale = {"short": (nb, "k", 1.0), "new": new, "long": (nb, "k", 9.0), "newer": new}
     execute._run_all(project, stale, 2)
-    assert started == ["new", "long", "short"]
+    assert started == ["newer", "new", "long", "short"]
+
+
+def test_a_page_is_expected_to_take_as_long_as_last_time_or_at_the_other_size(project):
+    small, nb = Project(project.root, "smoke", "toy"), nbformat.v4.new_notebook()
+    assert execute._expected_seconds(project, "book/one") == float("inf")
+    execute.save_kept(small, "book/one", execute.Kept(nb, "k", 3.0, {}))
+    assert execute._expected_seconds(project, "book/one") == 3.0
+    execute.save_kept(project, "book/one", execute.Kept(nb, "k", 7.0, {}))
+    assert execute._expected_seconds(project, "book/one") == 7.0
+    assert execute._expected_seconds(small, "book/one") == 3.0
 
 
 def test_every_data_file_of_the_package_is_named_by_a_module():
