@@ -1,5 +1,9 @@
 """Deep ensembles: members are MAP estimates, a larger ensemble begins with a smaller one."""
 
+import os
+import subprocess
+import sys
+
 import equinox as eqx
 import jax
 import numpy as np
@@ -90,3 +94,28 @@ def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="x must be finite everywhere"):
         fit(KEY, net, Data(X * np.nan, Y), QUICK)
     assert Settings() == deep_ensemble.DEFAULTS
+
+
+ON_TWO_DEVICES = """
+import jax, numpy as np
+from bnnbook.bnn import deep_ensemble, swag, train
+from bnnbook.models.bayesian_network import regression
+
+assert jax.device_count() == 2
+x = np.linspace(-1, 1, 8)[:, None]
+net = regression(1, (3,), 0.5)
+data, search = net.data(x, x[:, 0]), train.Settings(40, batch_size=4)
+cases = [(deep_ensemble.fit, deep_ensemble.Settings(4, search)),
+         (swag.fit, swag.Settings(2, search, num_states=9, rank=3, num_draws=5))]
+for fit, settings in cases:
+    one, two = (fit(jax.random.key(0), net, data, settings, num_devices=n).predict(x)
+                for n in (1, 2))
+    np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-3)
+"""
+
+
+@pytest.mark.slow
+def test_members_on_two_devices_are_those_on_one():
+    flags = "--xla_cpu_multi_thread_eigen=false --xla_force_host_platform_device_count=2"
+    environment = os.environ | {"XLA_FLAGS": flags}
+    subprocess.run([sys.executable, "-c", ON_TWO_DEVICES], check=True, env=environment)

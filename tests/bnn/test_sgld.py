@@ -1,5 +1,9 @@
 """Langevin dynamics: exact on linear networks, its bias included, and nothing fails in silence."""
 
+import os
+import subprocess
+import sys
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -253,3 +257,30 @@ def test_bad_starts_and_devices_are_refused():
         fit(jax.random.key(0), NET, data, QUICK, num_devices=1000)
     with pytest.raises(ValueError, match="y must be finite everywhere"):
         NET.data(X, Y * np.nan)
+
+
+ON_TWO_DEVICES = """
+import jax, numpy as np
+from bnnbook.bnn import mean_field, sgld
+from bnnbook.models.bayesian_network import regression
+from bnnbook.variational.fit import FitError, FitWarning
+
+assert jax.device_count() == 2
+x = np.linspace(-1, 1, 8)[:, None]
+net = regression(1, (2,), 0.5)
+data = net.data(x, x[:, 0])
+for module, settings in (
+    (sgld, sgld.Settings(10, 5, 2, 4)),
+    (mean_field, mean_field.Settings(20, num_fits=4, num_draws=5, elbo_draws=2)),
+):
+    one, two = (module.fit(jax.random.key(0), net, data, settings, num_devices=n) for n in (1, 2))
+    np.testing.assert_allclose(one.predict(x), two.predict(x), rtol=1e-3, atol=1e-4)
+    assert np.ptp(one.predict(x).values, axis=0)[..., 0].min() > 0  # chains differ
+"""
+
+
+@pytest.mark.slow
+def test_chains_over_two_devices_draw_what_one_does():
+    flags = "--xla_cpu_multi_thread_eigen=false --xla_force_host_platform_device_count=2"
+    environment = os.environ | {"XLA_FLAGS": flags}
+    subprocess.run([sys.executable, "-c", ON_TWO_DEVICES], check=True, env=environment)
