@@ -134,7 +134,9 @@ def write(text: str, folder: Path, path: Path, executable: str) -> None:
             f"**/{PRINTED}",
             lambda route: route.fulfill(body=text, content_type="text/html; charset=utf-8"),
         )
-        page.goto(address + PRINTED, wait_until="networkidle")
+        # Not "networkidle": half a second of parsing alone looks like it, and half a book is printed.
+        page.goto(address + PRINTED, wait_until="load")
+        page.evaluate("document.fonts.ready.then(() => true)")
         if missing:
             raise PdfError(f"could not load {missing[0]}")
         page.pdf(
