@@ -59,10 +59,10 @@ class Site:
         return [(doc, self.html / f"{doc}.html") for doc in self.project.pages()]
 
     def built(self) -> Iterator[tuple[str, BeautifulSoup]]:
+        """Every page that there is, as it is read aloud."""
         for doc, path in self.pages():
             if path.is_file():
-                page = lean.read_aloud(path.read_text("utf8"))
-                yield doc, BeautifulSoup(page, "html.parser")
+                yield doc, lean.parsed(path)
 
 
 def tool(name: str) -> str:

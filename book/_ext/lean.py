@@ -1,11 +1,14 @@
 """Pages made light before they are parsed.
 
-Four of five elements of a page are spans of highlighted code and of the layout of formulas. Nothing
+Two of three elements of a page are spans of highlighted code and of the layout of formulas. Nothing
 that is mended, checked or indexed looks into them, and a parsed page is searched dozens of times.
 """
 
 import re
 from collections.abc import Callable
+from pathlib import Path
+
+from bs4 import BeautifulSoup
 
 _CODE = re.compile(r"(?P<open><pre\b[^>]*>)(?P<inside>.*?)(?P<close></pre>)", re.S)
 _FORMULA = re.compile(r'<span\b[^>]*\bclass="katex"[^>]*>')
@@ -47,6 +50,11 @@ def read_aloud(page: str) -> str:
     """
     page = _insides(_LAYOUT, _ANNOTATION.sub("", page), lambda inside: "")
     return _insides_of_code(page, lambda inside: _SPAN.sub("", inside))
+
+
+def parsed(path: Path) -> BeautifulSoup:
+    """A file of the site as it is read aloud. What is printed or written again needs all of it."""
+    return BeautifulSoup(read_aloud(path.read_text("utf8")), "html.parser")
 
 
 def _insides_of_code(page: str, change: Callable[[str], str]) -> str:

@@ -19,6 +19,7 @@ import browser
 import build
 import citing
 import gates
+import lean
 import server
 from execute import Project
 
@@ -94,20 +95,24 @@ def _styles(pages: list[BeautifulSoup]) -> list[str]:
 
 def document(site: gates.Site, book: citing.Book) -> str:
     """The whole book as one HTML document."""
-    built = list(site.built())
+    built = [(doc, path) for doc, path in site.pages() if path.is_file()]
     slugs = {f"{doc}.html": _slug(doc) for doc, _ in built}
-    chapters, entries = [], []
-    for doc, page in built:
+    chapters, entries, pages = [], [], []
+    for doc, path in built:
+        text, aside = lean.set_aside(path.read_text("utf8"))
+        page = BeautifulSoup(text, "html.parser")
         article = page.select_one("article.bd-article")
         if article is None:
             raise PdfError(f"{doc}: has no article")
-        chapters.append(str(chapter(f"{doc}.html", article, slugs, book.url)))
+        printed = str(chapter(f"{doc}.html", article, slugs, book.url))
+        chapters.append(lean.put_back(printed, aside))
         heading = article.select_one("h1")
         for link in heading.select(".headerlink") if heading else ():
             link.decompose()
-        title = heading.get_text() if heading else doc
-        entries.append(f'<li><a href="#{_slug(doc)}">{html.escape(title.strip())}</a></li>')
-    styles = "".join(f'<link rel="stylesheet" href="{x}"/>' for x in _styles([p for _, p in built]))
+        title = html.escape((heading.get_text() if heading else doc).strip())
+        entries.append(f'<li><a href="#{_slug(doc)}">{lean.put_back(title, aside)}</a></li>')
+        pages.append(page)
+    styles = "".join(f'<link rel="stylesheet" href="{x}"/>' for x in _styles(pages))
     who = html.escape(", ".join(author.inverted for author in book.authors))
     return f"""<!DOCTYPE html>
 <html lang="en-GB" data-theme="light" data-mode="light">
@@ -134,7 +139,7 @@ def write(text: str, folder: Path, path: Path, executable: str) -> None:
             f"**/{PRINTED}",
             lambda route: route.fulfill(body=text, content_type="text/html; charset=utf-8"),
         )
-        # Not "networkidle": half a second of parsing alone looks like it, and half a book is printed.
+        # Not "networkidle": half a second of parsing looks like it, and half a book is printed.
         page.goto(address + PRINTED, wait_until="load")
         page.evaluate("document.fonts.ready.then(() => true)")
         if missing:

@@ -80,12 +80,7 @@ def index(site: Path, questions: Mapping[str, Iterable[str]] | None = None) -> N
         SearchError: Where there is nothing to index, where a question's section is missing, or with
             what Pagefind said, if it failed.
     """
-    soups = {
-        path.relative_to(site).as_posix(): BeautifulSoup(
-            lean.read_aloud(path.read_text("utf8")), "html.parser"
-        )
-        for path in _pages(site)
-    }
+    soups = {path.relative_to(site).as_posix(): lean.parsed(path) for path in _pages(site)}
     asked = {label: list(lines) for label, lines in (questions or {}).items()}
     if missing := sorted(set(asked) - {tag["id"] for s in soups.values() for tag in s(id=True)}):
         raise SearchError(f"questions for sections that are not there: {', '.join(missing)}")

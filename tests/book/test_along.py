@@ -92,6 +92,25 @@ def test_a_printed_page_is_unfolded_and_has_anchors_of_its_own():
         assert kept in text
 
 
+def test_formulas_and_code_are_printed_as_they_stand(tmp_path):
+    formula = (
+        '<span class="katex"><span class="katex-mathml"><math><mi>x</mi></math></span>'
+        '<span class="katex-html" aria-hidden="true"><span class="mord">x</span></span></span>'
+    )
+    code = '<pre><span class="k">def</span> <span class="nf">f</span></pre>'
+    page = f'<article class="bd-article"><h1>On {formula}</h1>{code}{formula}</article>'
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
+    for folder in ("book", "html/book"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "book/index.md").write_text("# On\n")
+    (tmp_path / "html/book/index.html").write_text(page)
+    site = gates.Site(Project(tmp_path), tmp_path / "html")
+    printed = pdf_book.document(site, citing.read_book(ROOT / "CITATION.cff"))
+    assert printed.count(formula) == 2
+    assert code in printed
+    assert "On " in BeautifulSoup(printed, "html.parser").select_one(".printed-contents").get_text()
+
+
 def test_a_book_that_is_slow_to_parse_is_printed_to_its_end(tmp_path):
     if (executable := browser.find()) is None:
         pytest.skip("no Chromium on this machine")
@@ -142,6 +161,12 @@ def test_the_pdf_of_the_small_book_has_outline_tags_and_links():
     inside = [link for link in links if "/Dest" in link or "/D" in link.get("/A", {})]
     assert len(pdf.pages) > 100
     assert len(inside) > 300
+    fonts = {
+        str(font.get_object()["/BaseFont"])
+        for page in pdf.pages
+        for font in page["/Resources"].get("/Font", {}).values()
+    }
+    assert any("KaTeX_Math" in font for font in fonts)
 
 
 def flat(outline):

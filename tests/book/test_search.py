@@ -108,9 +108,7 @@ def ask(page, query, key="Control+k"):
 def test_questions_lead_to_their_sections(opened, frozen):
     page, address, bad = opened
     soups = {
-        path.relative_to(HTML).as_posix(): BeautifulSoup(
-            lean.read_aloud(path.read_text("utf8")), "html.parser"
-        )
+        path.relative_to(HTML).as_posix(): lean.parsed(path)
         for path in sorted(HTML.glob("book/*.html"))
     }
     places, missed = [], []
