@@ -47,8 +47,9 @@ def test_numbers_bound_to_a_method_need_no_other_program():
     assert simulation_based_calibration._rank._cache_size() == 1
     assert abs(right.uniformity("x[0]").lean) < 4.5 < abs(wrong.uniformity("x[0]").lean)
     # A whole number may be a length, so it stays one.
-    many = run(partial(lambda length, *rest: posterior()(*rest)[jnp.arange(length)], 99))
-    assert abs(many.uniformity("x[0]").lean) < 4.5
+    for length in (99, np.int64(99)):
+        many = run(partial(lambda length, *rest: posterior()(*rest)[jnp.arange(length)], length))
+        assert abs(many.uniformity("x[0]").lean) < 4.5
     # Mutation: as a constant, the number makes another program.
     simulation_based_calibration._rank.clear_cache()
     run(partial(shifted, 0.0))

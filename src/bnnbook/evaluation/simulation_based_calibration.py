@@ -167,7 +167,7 @@ def _carrying_floats(function: Callable[..., Any]) -> Any:
     """A function as a pytree of the numbers bound to it, unless one may be a length."""
     if isinstance(function, partial):
         bound = jax.tree.leaves((function.args, function.keywords))
-        if any(isinstance(value, int) for value in bound):
+        if any(isinstance(value, int | np.integer) for value in bound):
             return Partial(function)  # type: ignore[no-untyped-call]
     return carrying_data(function)
 
