@@ -69,6 +69,12 @@ def tests(session):
     install(session, "requirements/tests.txt")
     # As in a page's own process: more threads than one fight over few cores.
     session.env.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    # The compiled programs of pages and tests, kept: much of the suite's time is compilation.
+    session.env.update(
+        JAX_COMPILATION_CACHE_DIR=str(ROOT / "_build" / "jax"),
+        JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
+        JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES="-1",
+    )
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
