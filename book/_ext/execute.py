@@ -56,8 +56,11 @@ KERNEL_ENVIRONMENT = {
     # Else XLA writes an alarm where a compilation takes minutes, as on a busy machine, and a page
     # that writes to standard error fails. XLA's errors are exceptions all the same.
     "TF_CPP_MIN_LOG_LEVEL": "3",
-    # tqdm looks for widgets, which no page shows.
-    "PYTHONWARNINGS": "ignore:IProgress not found",
+    # tqdm looks for widgets, which no page shows. A kept program that another page is writing, or
+    # was killed over, is compiled again.
+    "PYTHONWARNINGS": "ignore:IProgress not found,"
+    "ignore:Error reading persistent compilation cache entry,"
+    "ignore:Error writing persistent compilation cache entry",
 }
 
 

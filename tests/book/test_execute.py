@@ -200,6 +200,20 @@ def test_a_page_that_writes_to_standard_error_fails(project):
     assert "beware" in str(failure.value)
 
 
+@pytest.mark.slow
+def test_a_kept_program_that_was_cut_short_is_compiled_again(project):
+    (project.root / "_toc.yml").write_text("format: jb-book\nroot: book/one\n")
+    triple = page("import jax\nfloat(jax.jit(lambda x: 3 * x)(2))")
+    (project.root / "book/one.md").write_text(triple)
+    execute.execute(project)
+    programs = list((project.root / "_build/jax").glob("*-cache"))
+    assert programs
+    for path in programs:
+        path.write_bytes(path.read_bytes()[:-9])
+    execute.execute(project, force=True)
+    assert output(project, "book/one") == "6.0"
+
+
 def test_the_longest_page_starts_first(project, monkeypatch):
     started = []
 
