@@ -18,8 +18,9 @@ QUESTIONS = tomllib.loads(
     (Path(__file__).parent / "search_questions.toml").read_text("utf8"),
 )["question"]
 LABELS = searching.questions_of(ROOT / "book/search.toml")
-#: What must be reached, some questions below what is (docs/decisions/0008-search.md).
-FIRST, THREE = 0.85, 0.92
+#: What must be reached, frozen and open: a guard some questions below what is, and no goal
+#: (docs/decisions/0008-search.md).
+FIRST, THREE = {True: 0.75, False: 0.93}, {True: 0.9, False: 0.98}
 ODD = ["qqqqzzzz", "?!…", "<img src=x onerror=alert(1)>", "a b " * 2500, "posterior " * 1000]
 
 
@@ -55,9 +56,9 @@ def test_questions_name_sections_that_are_there():
     assert set(LABELS) - labels <= {"glossary", "bibliography"}
 
 
-def test_half_of_the_questions_are_frozen_and_none_is_asked_twice():
+def test_half_of_the_questions_or_more_are_frozen_and_none_is_asked_twice():
     assert len({question["text"].lower() for question in QUESTIONS}) == len(QUESTIONS) >= 90
-    assert abs(sum(2 * q["frozen"] - 1 for q in QUESTIONS)) <= 2
+    assert sum(q["frozen"] for q in QUESTIONS) >= len(QUESTIONS) / 2
 
 
 def test_a_part_of_a_section_is_right_and_its_neighbour_is_not():
@@ -124,8 +125,8 @@ def test_questions_lead_to_their_sections(opened, frozen):
     first = sum(place == 0 for place in places) / len(places)
     three = sum(place < 3 for place in places) / len(places)
     print(f"frozen={frozen}: first {first:.1%}, among three {three:.1%} of {len(places)}")
-    assert first >= FIRST, missed
-    assert three >= THREE, missed
+    assert first >= FIRST[frozen], missed
+    assert three >= THREE[frozen], missed
     assert bad == []
 
 

@@ -23,7 +23,7 @@ function load(root) {
   library ??= import(new URL(`${root}pagefind/pagefind.js`, location.href).href).then(async (pagefind) => {
     await pagefind.options({
       baseUrl: new URL(root, location.href).pathname,
-      ranking: { termSimilarity: 2, pageLength: 0.3, termSaturation: 2 },
+      ranking: { termSimilarity: 2, pageLength: 0.1, termSaturation: 2 },
     });
     await pagefind.init();
     const known = await fetch(new URL(`${root}pagefind/words.json`, location.href)).then((file) => file.json());
