@@ -1,6 +1,7 @@
 """A model as a density over a flat vector: the right density, and the way back, for any support."""
 
 import warnings
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -60,6 +61,7 @@ MODELS = {
 ALL = pytest.mark.parametrize("name", MODELS)
 
 
+@cache  # to look a model over compiles a dozen programs
 def target_of(name):
     model, args, _ = MODELS[name]
     return flat.from_model(model, args)
