@@ -1,14 +1,11 @@
 """Deep ensembles: members are MAP estimates, a larger ensemble begins with a smaller one."""
 
-import os
-import subprocess
-import sys
-
 import equinox as eqx
 import jax
 import numpy as np
 import pytest
 
+import two_devices
 from bnnbook.bnn import deep_ensemble, train
 from bnnbook.bnn.deep_ensemble import Settings, fit
 from bnnbook.bnn.map import fit as fit_map
@@ -116,6 +113,4 @@ for fit, settings in cases:
 
 @pytest.mark.slow
 def test_members_on_two_devices_are_those_on_one():
-    flags = "--xla_cpu_multi_thread_eigen=false --xla_force_host_platform_device_count=2"
-    environment = os.environ | {"XLA_FLAGS": flags}
-    subprocess.run([sys.executable, "-c", ON_TWO_DEVICES], check=True, env=environment)
+    two_devices.run(ON_TWO_DEVICES)

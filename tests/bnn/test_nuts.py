@@ -1,14 +1,11 @@
 """NUTS on networks: linear ones meet the exact answer, and nothing fails in silence."""
 
-import os
-import subprocess
-import sys
-
 import jax
 import numpy as np
 import numpyro.distributions as dist
 import pytest
 
+import two_devices
 from bnnbook.bnn import nuts
 from bnnbook.bnn.nuts import Settings
 from bnnbook.bnn.tempering import powers
@@ -220,6 +217,4 @@ assert np.ptp(vectors, axis=0).min() > 0  # chains differ
 
 @pytest.mark.slow
 def test_chains_over_two_devices_draw_what_one_does():
-    flags = "--xla_cpu_multi_thread_eigen=false --xla_force_host_platform_device_count=2"
-    environment = os.environ | {"XLA_FLAGS": flags}
-    subprocess.run([sys.executable, "-c", ON_TWO_DEVICES], check=True, env=environment)
+    two_devices.run(ON_TWO_DEVICES)

@@ -1,9 +1,5 @@
 """Langevin dynamics: exact on linear networks, its bias included, and nothing fails in silence."""
 
-import os
-import subprocess
-import sys
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,6 +7,7 @@ import numpy as np
 import numpyro.distributions as dist
 import pytest
 
+import two_devices
 from bnnbook.bnn.sgld import Settings, fit
 from bnnbook.bnn.tempering import powers
 from bnnbook.models.bayesian_network import regression
@@ -263,7 +260,6 @@ ON_TWO_DEVICES = """
 import jax, numpy as np
 from bnnbook.bnn import mean_field, sgld
 from bnnbook.models.bayesian_network import regression
-from bnnbook.variational.fit import FitError, FitWarning
 
 assert jax.device_count() == 2
 x = np.linspace(-1, 1, 8)[:, None]
@@ -281,6 +277,4 @@ for module, settings in (
 
 @pytest.mark.slow
 def test_chains_over_two_devices_draw_what_one_does():
-    flags = "--xla_cpu_multi_thread_eigen=false --xla_force_host_platform_device_count=2"
-    environment = os.environ | {"XLA_FLAGS": flags}
-    subprocess.run([sys.executable, "-c", ON_TWO_DEVICES], check=True, env=environment)
+    two_devices.run(ON_TWO_DEVICES)

@@ -1,9 +1,5 @@
 """The search: its gradients are unbiased, it stops where it says, and no failure is silent."""
 
-import os
-import subprocess
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +7,7 @@ import numpyro.distributions as dist
 import optax
 import pytest
 
+import two_devices
 from bnnbook.bnn import train
 from bnnbook.bnn.train import FitError, FitWarning, Settings, keep, search
 from bnnbook.datasets.splits import HeldOut
@@ -264,6 +261,4 @@ with pytest.raises(ValueError, match="num_devices must be a divisor of the 3 mem
 
 @pytest.mark.slow
 def test_members_on_two_devices_are_those_on_one():
-    flags = "--xla_cpu_multi_thread_eigen=false --xla_force_host_platform_device_count=2"
-    environment = os.environ | {"XLA_FLAGS": flags}
-    subprocess.run([sys.executable, "-c", ON_TWO_DEVICES], check=True, env=environment)
+    two_devices.run(ON_TWO_DEVICES)
