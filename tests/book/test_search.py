@@ -104,14 +104,17 @@ def ask(page, query, key="Control+k"):
     return page.inner_text(".bnn-search-status"), links
 
 
+@pytest.fixture(scope="module")
+def soups():
+    """The pages of the small site."""
+    paths = sorted(HTML.glob("book/*.html"))
+    return {path.relative_to(HTML).as_posix(): lean.parsed(path) for path in paths}
+
+
 @pytest.mark.site
 @pytest.mark.parametrize("frozen", [True, False])
-def test_questions_lead_to_their_sections(opened, frozen):
+def test_questions_lead_to_their_sections(opened, soups, frozen):
     page, address, bad = opened
-    soups = {
-        path.relative_to(HTML).as_posix(): lean.parsed(path)
-        for path in sorted(HTML.glob("book/*.html"))
-    }
     places, missed = [], []
     for question in (q for q in QUESTIONS if q["frozen"] is frozen):
         wanted = right(soups, question["sections"])
