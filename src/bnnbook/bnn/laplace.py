@@ -504,7 +504,8 @@ class _Point(NamedTuple):
     def step(self, log_precision: float, damping: float) -> Float[np.ndarray, " unknown"]:
         added = np.exp(log_precision) * np.maximum(self.prior_curvature, 1e-3)
         matrix = self.matrix + np.diag(added + damping * (added + np.diag(self.matrix)))
-        found: Float[np.ndarray, " unknown"] = linalg.solve(matrix, self.gradient, assume_a="pos")
+        factor = linalg.cho_factor(matrix, overwrite_a=True, check_finite=False)
+        found: Float[np.ndarray, " unknown"] = linalg.cho_solve(factor, self.gradient)
         return found
 
 
