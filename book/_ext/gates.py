@@ -24,6 +24,7 @@ from markdown_it.token import Token
 import browser
 import lean
 import server
+import weight
 from execute import Project, code_cells, notebook
 
 #: Alternative text shorter than this says what a figure is, not what one sees in it.
@@ -280,23 +281,25 @@ def shown_source(site: Site) -> list[str]:
 
 # ---- a real browser ------------------------------------------------------------------------------
 
-#: Widths and colour schemes in which every page is opened: both of each, once.
-VIEWS = ((1280, "light"), (390, "dark"))
+#: Every page is opened at each width, and seen in both colour schemes.
+WIDTHS = (1280, 390)
+SCHEMES = ("light", "dark")
 
 
 def in_browser(site: Site, executable: str) -> list[str]:
-    """Opened in headless Chromium, no page asks anybody else for anything, reports an error,
-    is wider than a phone, or violates a rule of accessibility (checked by axe-core)."""
-    if len(VIEWS) == 1:
-        return _in_view(site, executable, *VIEWS[0])
+    """Opened in headless Chromium, no page asks for what it may not load or weighs too much,
+    reports an error, is wider than a phone, or violates a rule of accessibility (checked by
+    axe-core)."""
+    if len(WIDTHS) == 1:
+        return _at_width(site, executable, *WIDTHS)
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(len(VIEWS), mp_context=spawn) as pool:
-        views = [pool.submit(_in_view, site, executable, *view) for view in VIEWS]
+    with ProcessPoolExecutor(len(WIDTHS), mp_context=spawn) as pool:
+        views = [pool.submit(_at_width, site, executable, width) for width in WIDTHS]
         return [finding for view in views for finding in view.result()]
 
 
-def _in_view(site: Site, executable: str, width: int, scheme: str) -> list[str]:
-    """All pages at one width and in one colour scheme."""
+def _at_width(site: Site, executable: str, width: int) -> list[str]:
+    """All pages at one width."""
     axe = site.project.root / "book/_js/node_modules/axe-core/axe.min.js"
     names = [path.relative_to(site.html).as_posix() for _, path in site.pages() if path.is_file()]
     names += [name for name in ("search.html", "genindex.html") if (site.html / name).is_file()]
@@ -305,12 +308,11 @@ def _in_view(site: Site, executable: str, width: int, scheme: str) -> list[str]:
         browser.chromium(executable) as chromium,
     ):
         context = chromium.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme
+            viewport={"width": width, "height": 900}, color_scheme=SCHEMES[0]
         )
         found = _front_door(context, address)
         for name in names:
-            view = f"{name} ({width} px, {scheme})"
-            found += [f"{view}: {what}" for what in _open(context, address, name, axe)]
+            found += [f"{name} ({width} px{what}" for what in _open(context, address, name, axe)]
     return found
 
 
@@ -328,38 +330,38 @@ def _front_door(context: Any, address: str) -> list[str]:
 
 
 def _open(context: Any, address: str, name: str, axe: Path) -> list[str]:
-    found: list[str] = []
+    """What is wrong with one page, each finding after the rest of its view's description."""
+    said: list[str] = []
     page = context.new_page()
-    page.on("console", lambda m: found.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: found.append(f"script error: {error}"))
-    page.on("requestfailed", lambda request: found.append(f"could not load {request.url}"))
-    page.on(
-        "request",
-        lambda request: (
-            None
-            if request.url.startswith((address, "data:", "blob:"))
-            else found.append(f"asks for {request.url}")
-        ),
-    )
+    page.on("console", lambda m: said.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: said.append(f"script error: {error}"))
+    page.on("requestfailed", lambda request: said.append(f"could not load {request.url}"))
+    page.on("request", lambda request: said.extend(weight.foreign(request.url, address)))
     page.goto(address + name, wait_until="load")
-    # Scroll to the end, so that what loads lazily is loaded.
-    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    said += weight.too_much(page.evaluate(weight.LOADED), weight.MOST_KIB_AT_FIRST)
+    page.evaluate(weight.SCROLL)
     page.wait_for_load_state("networkidle")
+    said += weight.too_much(page.evaluate(weight.LOADED), weight.MOST_KIB)
     overflow = page.evaluate(
         "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )
     if overflow > 1:
-        found.append(f"is {overflow} px wider than the window")
+        said.append(f"is {overflow} px wider than the window")
+    found = [f"): {what}" for what in said]
     if axe.is_file():
         page.evaluate(axe.read_text("utf8"))
-        result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-        found += [
-            f"axe: {v['id']} ({v['impact']}): {node['html'][:160]}"
-            for v in result["violations"]
-            for node in v["nodes"][:3]
-        ]
+        for scheme in SCHEMES:
+            # Without motion no colour is looked at on its way into another.
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            found += [f", {scheme}): axe: {what}" for what in page.evaluate(_AXE)]
     page.close()
-    return found
+    return list(dict.fromkeys(found))
+
+
+#: The violations that axe-core finds, up to three places each.
+_AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.flatMap(
+  (rule) => rule.nodes.slice(0, 3).map(
+    (node) => `${rule.id} (${rule.impact}): ${node.html.slice(0, 160)}`))"""
 
 
 # ---- all of them ---------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 
 import browser
 import gates
+import weight
 from execute import Project
 
 PAGE = """---
@@ -142,9 +143,9 @@ def test_a_term_is_known_in_the_plural_and_at_the_start_of_a_sentence(site, plur
 
 
 @pytest.fixture
-def one_view(monkeypatch):
-    """One width and colour scheme is enough to find what is planted."""
-    monkeypatch.setattr(gates, "VIEWS", gates.VIEWS[-1:])
+def one_width(monkeypatch):
+    """One width is enough to find what is planted."""
+    monkeypatch.setattr(gates, "WIDTHS", gates.WIDTHS[-1:])
 
 
 @pytest.fixture(scope="module")
@@ -165,15 +166,21 @@ def test_a_good_site_passes_in_the_browser(site, executable):
         ("</body>", "<script>console.error('planted')</script></body>", "planted"),
         ("</body>", '<img src="https://example.org/x.png" alt=""></body>', "asks for https://example.org"),
         ("</body>", '<img src="gone.png" alt=""></body>', "404"),
+        ("</body>", '<img src="../book/index.md" alt=""></body>', "asks for http"),
         ("</body>", '<div style="width: 3000px">wide</div></body>', "px wider than the window"),
     ],
 )  # fmt: skip
-def test_a_violation_in_the_browser_is_found(site, executable, one_view, old, new, finding):
+def test_a_violation_in_the_browser_is_found(site, executable, one_width, old, new, finding):
     plant(site, "html/book/index.html", old, new)
     assert finding in "\n".join(gates.in_browser(site, executable))
 
 
-def test_an_accessibility_violation_is_found(site, executable, one_view):
+def test_a_page_over_its_budget_is_found(site, executable, one_width, monkeypatch):
+    monkeypatch.setattr(weight, "MOST_KIB", 0.1)
+    assert "KiB, at most 0.1" in "\n".join(gates.in_browser(site, executable))
+
+
+def test_an_accessibility_violation_is_found(site, executable, one_width):
     root = Path(__file__).parents[2]
     axe = root / "book/_js/node_modules/axe-core/axe.min.js"
     if not axe.is_file():
@@ -188,7 +195,17 @@ def test_an_accessibility_violation_is_found(site, executable, one_view):
     assert any("axe: image-alt" in finding for finding in gates.in_browser(site, executable))
 
 
-def test_a_front_door_that_leads_nowhere_is_found(site, executable, one_view):
+def test_a_violation_in_the_dark_alone_is_found(site, executable, one_width):
+    axe = site.project.root / "book/_js/node_modules/axe-core"
+    shutil.copytree(Path(__file__).parents[2] / "book/_js/node_modules/axe-core", axe)
+    dim = "<style>@media (prefers-color-scheme: dark) { body { background: #000; color: #222 } }"
+    plant(site, "html/book/index.html", "</head>", f"{dim}</style></head>")
+    found = gates.in_browser(site, executable)
+    assert found
+    assert all(", dark): axe: color-contrast" in finding for finding in found)
+
+
+def test_a_front_door_that_leads_nowhere_is_found(site, executable, one_width):
     plant(site, "html/index.html", "url=book/index.html", "url=index.html#")
     assert "leads to" in gates.in_browser(site, executable)[0]
 

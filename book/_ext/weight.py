@@ -1,0 +1,68 @@
+"""What a page may load, and how much of it: the budget of a reader on a slow line.
+
+Counted are the compressed bytes that a browser has fetched when the page is loaded, and when it has
+been scrolled to its end. Figures count by their bytes only, as a page has as many as it needs.
+"""
+
+import re
+from collections.abc import Sequence
+
+#: What a page may fetch, from the site's root; another file needs a line here, and a reason.
+MAY_LOAD = re.compile(
+    r"""(?:index|search|genindex)\.html | book/[\w-]+\.html | searchindex\.js
+      | _images/[\w.-]+\.(?:svg|png|webp)
+      | _static/[\w./-]+\.(?:css|js|svg|woff2)
+      | pagefind/[\w./-]+
+    """,
+    re.X,
+)
+FIGURE = re.compile(r"/_images/[^/]+$")
+MOST_REQUESTS = 32
+"""Besides the figures: the page, styles, scripts, fonts."""
+MOST_KIB_AT_FIRST = 450
+"""Of what is fetched before anybody scrolls."""
+MOST_KIB = 1000
+"""Of all that is fetched, figures included."""
+
+#: Scrolls through a page, so that what loads lazily is loaded.
+SCROLL = """async () => {
+  for (let y = 0; y < document.body.scrollHeight; y += innerHeight) {
+    scrollTo({ top: y, behavior: "instant" });
+    await new Promise(requestAnimationFrame);
+  }
+}"""
+#: What the page in a browser has fetched: pairs of an address and its compressed bytes.
+LOADED = """() => ["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind))
+  .map((entry) => [entry.name, entry.encodedBodySize])"""
+
+
+def foreign(url: str, root: str) -> list[str]:
+    """A sentence where a page asks for something that it may not load.
+
+    Args:
+        url: What it asks for.
+        root: The address of the site.
+    """
+    if url.startswith(("data:", "blob:")) or url == root:
+        return []
+    own = url.startswith(root)
+    plain = re.split(r"[?#]", url.removeprefix(root))[0]
+    return [] if own and MAY_LOAD.fullmatch(plain) else [f"asks for {url}"]
+
+
+def too_much(loaded: Sequence[tuple[str, int]], most_kib: float) -> list[str]:
+    """Sentences where a page asks for too many files or for too much.
+
+    Args:
+        loaded: What ``LOADED`` gives.
+        most_kib: How much they may be together.
+    """
+    urls = {url for url, _ in loaded}
+    others = [url for url in urls if not FIGURE.search(url)]
+    kib = sum(size for _, size in loaded) / 1024
+    found = []
+    if len(others) > MOST_REQUESTS:
+        found.append(f"fetches {len(others)} files besides its figures, at most {MOST_REQUESTS}")
+    if kib > most_kib:
+        found.append(f"fetches {kib:.0f} KiB, at most {most_kib}")
+    return found
