@@ -1,0 +1,221 @@
+"""The small site as its readers meet it: by keyboard, without motion, without scripts, on paper."""
+
+from pathlib import Path
+
+import pytest
+
+import browser
+import gates
+import server
+from execute import Project, notebook
+
+pytestmark = [pytest.mark.site, pytest.mark.slow]
+
+ROOT = Path(__file__).parents[2]
+SITE = gates.Site(Project(ROOT, "smoke"), ROOT / "_build/smoke/_build/html")
+DOCS = SITE.project.pages()
+EXECUTED = [doc for doc in DOCS if notebook(SITE.project, doc) is not None]
+CHAPTERS = [doc for doc in EXECUTED if doc not in ("book/index", "book/from-the-edward-tutorial")]
+PHONE, DESKTOP = 390, 1280
+#: Marks what the Tab key must reach; of radio buttons with one name only the chosen one.
+STOPS = """() => {
+  const able = "a[href], button, input, select, textarea, summary, [tabindex]";
+  const reached = (e) => e.tabIndex >= 0 && !e.disabled && !(e.type === "radio" && !e.checked)
+    && e.checkVisibility({ visibilityProperty: true });
+  window.missing = new Set([...document.querySelectorAll(able)].filter(reached));
+  return window.missing.size;
+}"""
+#: Where the Tab key is, and what is wrong with it; nothing where it has left the page.
+AT = """() => {
+  const e = document.activeElement;
+  if (e === document.body) return null;
+  window.missing.delete(e);
+  const style = getComputedStyle(e), [box] = e.getClientRects();
+  const name = e.outerHTML.slice(0, 120);
+  if (!box) return ["is nowhere", name];
+  const x = box.left + box.width / 2, y = box.top + Math.min(box.height, innerHeight) / 2;
+  const top = document.elementFromPoint(x, y);
+  if (!top || !e.contains(top)) return ["is out of sight or covered", name];
+  const drawn = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+  if (!drawn && style.boxShadow === "none") return ["has no mark of focus", name];
+  if (style.opacity < 1) return ["is transparent", name];
+  return ["", name];
+}"""
+#: What a printed page would cut off.
+CUT = """() => [...document.querySelectorAll("article :is(pre, table, figure, img, div.math, p)")]
+  .filter((e) => e.checkVisibility() && !e.closest(".bnn-visually-hidden"))
+  .filter((e) => (e.clientWidth && e.scrollWidth > e.clientWidth + 1)
+    || e.getBoundingClientRect().right > innerWidth + 1)
+  .map((e) => e.outerHTML.slice(0, 120))"""
+
+
+@pytest.fixture(scope="module")
+def site():
+    """A browser and the address of the small site, under a path of its own."""
+    path = browser.find_or_install(install=True)
+    assert path, "these checks need a Chromium"
+    assert SITE.html.is_dir(), "nox -s tests builds the small site first"
+    with (
+        server.serving(SITE.html, prefix="/book-of-bayes/") as address,
+        browser.chromium(path) as chromium,
+    ):
+        yield chromium, address
+
+
+@pytest.fixture
+def opened(site):
+    """A function that opens a page of the book for one kind of reader."""
+    chromium, address = site
+    contexts = []
+
+    def open_page(doc, width=DESKTOP, **reader):
+        viewport = {"width": width, "height": 900}
+        contexts.append(chromium.new_context(viewport=viewport, **reader))
+        page = contexts[-1].new_page()
+        page.goto(f"{address}{doc}.html", wait_until="load")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def walk(page):
+    """What is wrong with the way of the Tab key through a page."""
+    wrong = []
+    for _ in range(page.evaluate(STOPS) + 50):
+        page.keyboard.press("Tab")
+        at = page.evaluate(AT)
+        if at is None:
+            break
+        if at[0]:
+            wrong.append(at)
+    left = page.evaluate("[...window.missing].map((e) => e.outerHTML.slice(0, 120))")
+    return wrong + [["is not reached", name] for name in left]
+
+
+@pytest.mark.parametrize("doc", DOCS)
+def test_the_keyboard_reaches_everything_and_is_seen(opened, doc):
+    assert walk(opened(doc, reduced_motion="reduce")) == []
+
+
+@pytest.mark.parametrize("doc", ["book/index", "book/bayes-theorem"])
+def test_the_keyboard_reaches_everything_on_a_page_enlarged_threefold(opened, doc):
+    assert walk(opened(doc, PHONE, reduced_motion="reduce")) == []
+
+
+@pytest.mark.parametrize(
+    ("planted", "said"),
+    [
+        ("a:focus-visible { outline: none !important; box-shadow: none !important; }", "no mark"),
+        ("article a:focus { opacity: .2; }", "transparent"),
+        ("body::after { content: ''; position: fixed; inset: 50% 0 0; z-index: 9999; }", "covered"),
+    ],
+)
+def test_a_focus_that_is_not_seen_is_found(opened, planted, said):
+    page = opened("book/how-to-cite", reduced_motion="reduce")
+    page.add_style_tag(content=planted)
+    assert any(said in what for what, _ in walk(page))
+
+
+def test_the_first_stop_skips_to_the_text(opened):
+    page = opened("book/bayes-theorem", reduced_motion="reduce")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('main') !== null")
+
+
+def test_the_search_is_left_by_escape_where_it_was_entered(opened):
+    page = opened("book/index")
+    button = page.locator(".search-button__button:visible").first
+    button.focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.name") == "q"
+    page.keyboard.press("Escape")
+    assert page.locator("dialog[open]").count() == 0
+    assert button.evaluate("button => button === document.activeElement")
+
+
+MOVING = """async () => {
+  document.querySelector(".search-button__button").click();
+  document.querySelector("#pst-search-dialog").close();
+  document.querySelector(".theme-switch-button").click();
+  document.querySelector("a.headerlink").click();
+  const wait = () => new Promise(requestAnimationFrame);
+  await wait(); await wait();
+  const moved = document.getAnimations().length;
+  return moved + (getComputedStyle(document.documentElement).scrollBehavior === "smooth" ? 1 : 0);
+}"""
+
+
+@pytest.mark.parametrize("doc", DOCS)
+def test_nothing_moves_where_motion_is_unwelcome(opened, doc):
+    assert opened(doc, reduced_motion="reduce").evaluate(MOVING) == 0
+
+
+def test_motion_would_be_seen(opened):
+    assert opened("book/index", reduced_motion="no-preference").evaluate(MOVING) > 0
+
+
+@pytest.mark.parametrize("doc", DOCS)
+def test_without_scripts_nothing_is_missing_and_nothing_is_dead(opened, doc):
+    """The same words and pictures, interactive figures by their fallback, and no idle button."""
+    plain = opened(doc, java_script_enabled=False)
+    assert plain.locator("article h1:visible").count() == 1
+    for button in plain.locator("button:visible").all():
+        button.focus()
+        menu = plain.locator(".dropdown-menu:visible")
+        assert menu.locator("a:visible").count() > 0, button.get_attribute("aria-label")
+        assert menu.locator("button:visible").count() == 0
+    assert plain.locator("input:visible, select:visible").count() == 0
+    images = plain.locator("article img:visible")
+    for y in range(0, plain.evaluate("document.body.scrollHeight"), 900):
+        plain.evaluate("y => scrollTo(0, y)", y)
+    plain.wait_for_load_state("networkidle")
+    assert all(images.evaluate_all("all => all.map(image => image.naturalWidth)"))
+    assert images.count() > 0 or doc not in EXECUTED
+    assert words(opened(doc)) <= words(plain)
+
+
+def words(page):
+    """The words of an article, without those of interactive figures and of buttons."""
+    return set(
+        page.locator("article").evaluate(
+            """article => {
+              for (const e of article.querySelectorAll(".bnn-figure, button, summary")) e.remove();
+              return article.innerText.match(/[a-z]{4,}/gi) ?? [];
+            }"""
+        )
+    )
+
+
+def test_a_phone_without_scripts_has_the_contents_of_the_book(opened):
+    plain = opened("book/bayes-theorem", PHONE, java_script_enabled=False)
+    contents = plain.locator(".bd-sidebar-primary nav a:visible")
+    assert contents.count() >= len(DOCS) - 1
+    assert plain.evaluate("document.documentElement.scrollWidth") <= PHONE
+
+
+@pytest.mark.parametrize("doc", DOCS)
+def test_paper_has_all_of_the_article_and_nothing_else(opened, doc):
+    page = opened(doc, 720)
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    assert page.evaluate(CUT) == []
+    closed = "article details:not([open])"
+    assert page.locator(closed).count() == 0
+    around = "nav, .bd-sidebar-primary, .bd-sidebar-secondary, button, .bd-header, .headerlink"
+    assert page.locator(f":is({around}):visible").count() == 0
+
+
+@pytest.mark.parametrize("doc", CHAPTERS)
+def test_a_chapters_entry_is_copied_by_one_click(opened, doc):
+    page = opened(doc, permissions=["clipboard-read", "clipboard-write"])
+    button = page.locator("[data-bnn-copy]").first
+    button.click()
+    page.wait_for_function("e => e.textContent === 'Copied'", arg=button.element_handle())
+    text = page.locator(f"#{button.get_attribute('data-bnn-copy')}").text_content()
+    assert page.evaluate("navigator.clipboard.readText()") == text
+    assert f"{Path(doc).name}.html" in text
