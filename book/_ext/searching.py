@@ -6,6 +6,7 @@ in other words than its own stands in ``book/search.toml``.
 
 import asyncio
 import copy
+import gzip
 import json
 import re
 import shutil
@@ -32,11 +33,14 @@ SKIPPED = (
 SEARCHABLE = "data-pagefind-body"
 #: How much the words of a text count, the prose of a section being one.
 QUESTION, CODE, ASIDE = 10, 0.2, 0.2
-#: Sections that repeat what others teach, by the beginning of their headings.
-REPEATING = re.compile("Summary|Exercises|What comes next|What you will learn")
+#: Sections that repeat what others teach, by the beginning of their headings, after a number.
+REPEATING = re.compile(
+    r"(\d[\d.]* )?(Summary|Exercises|What comes next|What you will learn|How this page was run)"
+)
 #: Pages of which each section repeats what others teach.
 LOOKED_UP = ("api", "bibliography", "glossary")
-#: The file, beside the index, of the words by which misspelt ones are set right.
+#: The file, beside the index, of the words by which misspelt ones are set right, and of what the
+#: headings and the readers' words of the sections are.
 WORDS = "words.json"
 WORD = re.compile(r"[^\W\d_]{5,}")
 HEADING = re.compile("^h[1-6]$")
@@ -67,6 +71,8 @@ class Record(NamedTuple):
     """What is indexed beside the title."""
     aside: bool = False
     """Whether it repeats what other sections teach."""
+    asked: str = ""
+    """What readers ask of it in other words."""
 
 
 def index(site: Path, questions: Mapping[str, Iterable[str]] | None = None) -> None:
@@ -94,9 +100,12 @@ def index(site: Path, questions: Mapping[str, Iterable[str]] | None = None) -> N
         asyncio.run(_write(found, site / "pagefind"))
     except Exception as error:
         raise SearchError(f"pagefind failed: {error}") from error
-    words = known_words(
-        [*(r.title for r in found), *(t for texts in asked.values() for t in texts)]
-    )
+    words = {
+        "known": known_words(
+            [*(r.title for r in found), *(t for texts in asked.values() for t in texts)]
+        ),
+        "asked": _asked(found, site / "pagefind"),
+    }
     (site / "pagefind" / WORDS).write_text(json.dumps(words, ensure_ascii=False), "utf8")
     for pattern in INTERFACES:
         for file in (site / "pagefind").glob(pattern):
@@ -140,7 +149,8 @@ def records(name: str, soup: BeautifulSoup, asked: Mapping[str, Iterable[str]]) 
             first = section.parent is article and heading.name == "h1"
             aside = bool(REPEATING.match(title)) or Path(name).stem in LOOKED_UP
             url = name if first else f"{name}#{anchors[0]}"
-            yield Record(url, title, page, own, aside or (first and not texts))
+            aside = aside or (first and not texts)
+            yield Record(url, title, page, own, aside, ". ".join(texts))
 
 
 def document(record: Record) -> str:
@@ -220,6 +230,18 @@ def _entries(soups: Mapping[str, BeautifulSoup]) -> Iterator[tuple[str, str]]:
             for link in meaning.select(TAUGHT):
                 terms = ", ".join(_text(term) for term in _names(meaning))
                 yield str(link["href"]).partition("#")[2], terms
+
+
+def _asked(found: Iterable[Record], target: Path) -> dict[str, str]:
+    """Under Pagefind's name of a section that teaches, its heading and its readers' words."""
+    texts = {f"/{r.url}": f"{r.title}. {r.asked}" for r in found if not r.aside}
+    named = {}
+    for path in sorted((target / "fragment").iterdir()):
+        packed = gzip.decompress(path.read_bytes())
+        url = json.loads(packed[packed.index(b"{") :])["url"]
+        if url in texts:
+            named[path.stem] = texts[url]
+    return named
 
 
 async def _write(found: Iterable[Record], target: Path) -> None:

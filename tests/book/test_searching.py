@@ -1,6 +1,7 @@
 """What the search index is made of."""
 
 import asyncio
+import json
 import threading
 
 import pytest
@@ -52,6 +53,11 @@ def test_repetitions_weigh_less_and_code_too():
     assert f'data-pagefind-weight="{searching.CODE}"' in records()["What it means"].html
 
 
+def test_a_numbered_summary_is_still_a_repetition():
+    page = PAGE.replace("<h2>Summary", '<h2><span class="section-number">1.2. </span>Summary')
+    assert records(page=page)["1.2. Summary"].aside
+
+
 def test_a_question_leads_to_the_section_that_it_names():
     found = records({"sec-reg-se": ["is <it> wide?"]})["What it means"]
     assert "is &lt;it&gt; wide?" in found.html
@@ -84,7 +90,11 @@ def test_an_index_is_written(tmp_path):
     searching.index(tmp_path, {"sec-reg-se": ["where?"]})
     assert (tmp_path / "pagefind/pagefind.js").exists()
     assert len(list((tmp_path / "pagefind/fragment").iterdir())) == len(records())
-    assert "repeat" not in (tmp_path / "pagefind/words.json").read_text("utf8")
+    words = json.loads((tmp_path / "pagefind/words.json").read_text("utf8"))
+    assert "repeat" not in words["known"]
+    named = words["asked"]
+    assert sorted(named.values()) == ["Deeper. ", "What it means. where?. standard error"]
+    assert set(named) < {path.stem for path in (tmp_path / "pagefind/fragment").iterdir()}
 
 
 def test_no_file_of_an_index_is_left_empty(tmp_path):

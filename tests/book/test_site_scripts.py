@@ -87,6 +87,41 @@ def test_a_rare_word_counts_more_than_a_common_one():
     assert in_node("M.ranked(v0)", answers)[0]["results"][0]["id"] == "rare"
 
 
+@pytest.mark.parametrize(
+    ("word", "other"),
+    [
+        ("regularisation", "regularization"),
+        ("optimise", "optimizing"),
+        ("centre", "centered"),
+        ("behaviour", "behavior"),
+        ("priors", "prior's"),
+    ],
+)
+def test_spellings_and_forms_of_a_word_are_one(word, other):
+    assert in_node("M.stem(v0) === M.stem(v1)", word, other)
+
+
+TEXTS = {
+    "short": "Thinning. non-centred",
+    "long": "thinning, " + "other words, " * 30,
+    "no": "prior",
+}
+
+
+def test_readers_words_count_by_their_share_of_a_section_and_a_hyphen_does_not():
+    scores = dict(in_node("[...M.named(v0, M.counted(v1))]", ["thinning"], TEXTS))
+    assert scores["short"] > scores["long"] > scores["no"] == 0
+    for word in ("noncentred", "non-centered"):
+        scores = dict(in_node("[...M.named([v0], M.counted(v1))]", word, TEXTS))
+        assert scores["short"] > scores["long"] == 0
+
+
+def test_readers_words_decide_between_equals():
+    answers = [[{"id": "a", "score": 5.0}, {"id": "b", "score": 5.0}]]
+    best = in_node("M.ranked(v0, new Map([['b', 0.1]]))[0]", answers)
+    assert best["results"][0]["id"] == "b"
+
+
 def test_the_excerpt_shows_where_the_words_weigh_most():
     text = " ".join(f"w{i}" for i in range(100))
     places = [{"location": 3, "balanced_score": 1}, {"location": 60, "balanced_score": 5}]

@@ -4,6 +4,9 @@ const LONGEST = 200; // characters of a query that are looked at
 const MOST_WORDS = 12;
 const RARITY = 0.3; // how much a word counts more where few sections have it
 const MISSING = 0.8; // what a section loses that has none of the words but one
+const NAMED = 1; // how much a section's heading and readers' words count beside Pagefind's score
+const REPEATED = 1.2; // how slowly a word that stands there several times has its full effect
+const LENGTH = 0.3; // how much the many words of a section count against it
 const SHOWN = 12;
 const EXCERPT = 24; // words
 const PAUSE = 120; // milliseconds after a key before the index is asked
@@ -16,6 +19,8 @@ const EMPTY = new Set(
     "with would you your").split(" "),
 );
 
+const WORDS = /[\p{L}\p{N}]+(?:[-.'_][\p{L}\p{N}]+)*/gu;
+
 const make = (name, properties = {}) => Object.assign(document.createElement(name), properties);
 
 let library;
@@ -26,15 +31,15 @@ function load(root) {
       ranking: { termSimilarity: 2, pageLength: 0.1, termSaturation: 2 },
     });
     await pagefind.init();
-    const known = await fetch(new URL(`${root}pagefind/words.json`, location.href)).then((file) => file.json());
-    return { pagefind, known };
+    const { known, asked } = await fetch(new URL(`${root}pagefind/words.json`, location.href)).then((file) => file.json());
+    return { pagefind, known, names: counted(asked) };
   });
   return library;
 }
 
 // The words of a query that tell what is asked; all of them where none does.
 export function telling(query) {
-  const words = query.slice(0, LONGEST).toLowerCase().replaceAll("’", "'").match(/[\p{L}\p{N}]+(?:[-.'_][\p{L}\p{N}]+)*/gu) ?? [];
+  const words = query.slice(0, LONGEST).toLowerCase().replaceAll("’", "'").match(WORDS) ?? [];
   const told = words.filter((word) => !EMPTY.has(word));
   return [...new Set(told.length ? told : words)].slice(0, MOST_WORDS);
 }
@@ -66,10 +71,59 @@ export function mended(word, known) {
   return best.word;
 }
 
+// What British and American spelling, singular and plural, and most forms of a verb share.
+export function stem(word) {
+  return word
+    .replace(/'s?$/, "")
+    .replaceAll("our", "or")
+    .replace("centre", "center")
+    .replace("lys", "lyz")
+    .replace(/is(e[ds]?|er|ing|ation)$/, "iz$1")
+    .replace(/(?<=.{3})(ations?|ing|ed|es|s|e)$/, "");
+}
+
+// The stems of a text; a word with a hyphen is also its parts, and written without it.
+function stems(text) {
+  const words = text.toLowerCase().replaceAll("’", "'").match(WORDS) ?? [];
+  const forms = words.flatMap((word) => (/[-._]/.test(word) ? [word, word.replace(/[-._]/g, ""), ...word.split(/[-._]/)] : [word]));
+  return forms.filter((word) => !EMPTY.has(word)).map(stem);
+}
+
+// For each section its stems with their counts, from its heading and its readers' words.
+export function counted(texts) {
+  const sections = new Map();
+  const spread = new Map();
+  for (const [id, text] of Object.entries(texts)) {
+    const counts = new Map();
+    const all = stems(text);
+    for (const word of all) counts.set(word, (counts.get(word) ?? 0) + 1);
+    for (const word of counts.keys()) spread.set(word, (spread.get(word) ?? 0) + 1);
+    sections.set(id, { counts, length: all.length });
+  }
+  const mean = [...sections.values()].reduce((sum, { length }) => sum + length, 0) / sections.size;
+  return { sections, spread, mean };
+}
+
+// How well headings and readers' words answer a query, by BM25, as a share of what all its words
+// weigh.
+export function named(words, { sections, spread, mean }) {
+  const rarity = (word) => Math.log(1 + (sections.size - (spread.get(word) ?? 0) + 0.5) / ((spread.get(word) ?? 0) + 0.5));
+  const asked = [...new Set(stems(words.join(" ")))].map((word) => [word, rarity(word)]);
+  const whole = asked.reduce((sum, [, weight]) => sum + weight, 0) || 1;
+  const scores = new Map();
+  for (const [id, { counts, length }] of sections) {
+    const saturation = REPEATED * (1 - LENGTH + (LENGTH * length) / mean);
+    const part = ([word, weight]) => (weight * (counts.get(word) ?? 0) * (REPEATED + 1)) / ((counts.get(word) ?? 0) + saturation);
+    scores.set(id, asked.reduce((sum, pair) => sum + part(pair), 0) / whole);
+  }
+  return scores;
+}
+
 // Pagefind wants all words of a query on a page; a question has words that its answer has not. So
 // each word is asked by itself, and a section has the sum of their scores: from none to one a word,
-// more where few sections have it, and less in all where words of the query are missing.
-export function ranked(answers) {
+// more where few sections have it, and less in all where words of the query are missing. To that, as
+// a share of the best, comes what its heading and its readers' words say.
+export function ranked(answers, names = new Map()) {
   const sections = new Map();
   for (const results of answers) {
     const best = Math.max(...results.map((result) => result.score));
@@ -82,7 +136,10 @@ export function ranked(answers) {
     }
   }
   const share = (section) => section.score * (1 - MISSING + (MISSING * section.results.length) / answers.length);
-  return [...sections.values()].sort((a, b) => share(b) - share(a));
+  const most = Math.max(...[...sections.values()].map(share));
+  const total = ([id, section]) => share(section) / most + NAMED * (names.get(id) ?? 0);
+  const pairs = [...sections].map((pair) => [total(pair), pair[1]]);
+  return pairs.sort((a, b) => b[0] - a[0]).map(([, section]) => section);
 }
 
 // The stretch of a text in which the words weigh most, as pairs of a word and whether it was asked.
@@ -159,11 +216,11 @@ async function ask(pagefind, known, word) {
 }
 
 export async function answer(root, query) {
-  const { pagefind, known } = await load(root);
+  const { pagefind, known, names } = await load(root);
   const asked = await Promise.all(telling(query).map((word) => ask(pagefind, known, word)));
   const words = asked.map(({ word }) => word);
   const answers = asked.map(({ results }) => results);
-  const sections = await Promise.all(ranked(answers).slice(0, 2 * SHOWN).map(told));
+  const sections = await Promise.all(ranked(answers, named(words, names)).slice(0, 2 * SHOWN).map(told));
   return sections.filter((section) => resembles(words, section.marked)).slice(0, SHOWN);
 }
 
