@@ -30,6 +30,9 @@ LOCKS = {
         *("--group", "benchmarks", "--constraint", "requirements/build.txt")
     ],
     "binder/requirements.txt": ["--group", "binder", "--constraint", "requirements/build.txt"],
+    "requirements/jupyterlab.txt": [
+        *("--group", "jupyterlab", "--constraint", "binder/requirements.txt")
+    ],
     "requirements/citation.txt": ["--group", "pyproject.toml:citation"],
     "requirements/repo2docker.txt": ["--group", "pyproject.toml:repo2docker"],
     "requirements/uv.txt": None,

@@ -164,7 +164,7 @@ def pins(name):
 LOCKS = ("requirements/build.txt", "requirements/tests.txt", "binder/requirements.txt")
 
 
-@pytest.mark.parametrize("name", [*LOCKS, "requirements/uv.txt"])
+@pytest.mark.parametrize("name", [*LOCKS, "requirements/jupyterlab.txt", "requirements/uv.txt"])
 def test_locks_hold_hashes_and_no_address(name):
     text = (ROOT / name).read_text("utf8")
     assert "://" not in text
