@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 import environments
+from execute import KERNEL_ENVIRONMENT
 
 ROOT = Path(__file__).parents[2]
 BINDER = ROOT / "binder"
@@ -45,6 +46,15 @@ def test_the_size_is_small_unless_the_reader_says_otherwise(given, size):
     command = ["bash", str(BINDER / "start"), "printenv", "BNNBOOK_SIZE"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == size
+
+
+def test_a_page_s_kernel_frees_memory_as_on_binder():
+    """So that the peaks which the build measures are those of a public machine's kernel."""
+    names = ("MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_")
+    environment = {k: v for k, v in os.environ.items() if k not in names}
+    command = ["bash", str(BINDER / "start"), "printenv", *names]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [KERNEL_ENVIRONMENT[name] for name in names]
 
 
 def test_the_start_and_the_build_step_can_be_executed():
