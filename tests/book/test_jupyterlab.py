@@ -83,6 +83,7 @@ def opened(address, doc="book/bayes-theorem"):
     assert path, "these checks need a Chromium"
     with browser.chromium(path) as chromium:
         page = chromium.new_page()
+        page.set_default_timeout(90_000)
         page.goto(f"{address}lab/tree/{doc}.md?token=secret")
         page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.context?.isReady")
         yield page
@@ -109,7 +110,7 @@ def test_every_page_opens_as_a_notebook_and_one_is_run_top_to_bottom(binder, tmp
             assert len(sources) == len(code_cells(notebook(PROJECT, doc))), doc
 
         assert page.locator(".jp-NotebookPanel .jp-CodeCell").count() > 0
-        # JupyterLab forgets a wish to run that comes before the kernel.
+        # Two runs that were asked for before the kernel was idle never ended.
         page.wait_for_function(f"() => {IDLE}")
         page.locator(".lm-MenuBar-itemLabel", has_text="Run").click()
         page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
