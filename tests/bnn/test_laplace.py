@@ -14,7 +14,7 @@ from bnnbook.exact import conjugate_linear
 from bnnbook.models.bayesian_network import Network, Params, regression
 from bnnbook.models.likelihoods import Categorical, Gaussian, HeteroscedasticGaussian
 from bnnbook.models.networks import FullyConnected
-from bnnbook.variational.fit import FitError
+from bnnbook.variational.fit import FitError, FitWarning
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(30, 2))
@@ -265,6 +265,28 @@ def test_what_has_no_best_value_is_an_error(x64):
         bad(QUICK._replace(tune_prior=True), **flat)
     with pytest.raises(FitError, match=r"Laplace failed: broke down at step \d+.* smaller"):
         bad(QUICK._replace(learning_rate=1e300))
+
+
+def test_a_matrix_that_rounding_leaves_indefinite_is_damped(x64):
+    matrix = np.array([[1.0, 1 + 1e-9], [1 + 1e-9, 1.0]])
+    point = laplace._Point(0.0, np.array([1.0, 2.0]), matrix, np.full(2, 1e-6))
+    step, damping = point.step(-20.0, 0.0)
+    assert np.isfinite(step).all()
+    assert damping > 0
+    # Mutation: a matrix that is as it should be is left as it is.
+    step, damping = point._replace(matrix=np.eye(2)).step(0.0, 0.0)
+    assert damping == 0.0
+    np.testing.assert_allclose(step, [1.0 / 1.001, 2.0 / 1.001])
+    with pytest.raises(FitError, match="curvature must be positive definite at the mode"):
+        point._replace(matrix=-np.eye(2)).step(0.0, 0.0)
+
+
+def test_noise_that_vanishes_is_told_and_not_an_error_of_the_solver():
+    net = Network(FullyConnected(2, (8,)), HeteroscedasticGaussian(0.3), 3.0, 3.0)
+    data = net.data(np.random.default_rng(3).normal(size=(30, 2)), np.zeros(30))
+    with pytest.warns(FitWarning, match="nats below the top"):
+        fitted = fit(jax.random.key(1), net, data, Settings(num_draws=5))
+    assert np.isfinite(fitted.log_evidence)
 
 
 def test_a_large_network_has_its_last_layer():

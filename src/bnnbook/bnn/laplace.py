@@ -53,6 +53,8 @@ FARTHEST = 15.0
 """Logs of the prior's precision and of the noise that are searched: so far from the start."""
 SETTLED = 1e-4
 """Mode and picking have settled when the logs of what is picked change by less."""
+LEAST_DAMPING, MOST_DAMPING = 1e-10, 1e12
+"""Of a Gauss-Newton step, as a share of the curvature's diagonal."""
 UNDONE = 0.1
 """Nats by which the mode may still be below the top, as the curvature tells, without a warning."""
 
@@ -465,11 +467,12 @@ def _climb(
     eps = float(np.finfo(np.asarray(vector).dtype).eps)
     here = _Point.at(network, data, subset, params, log_precision)
     for _ in range(settings.newton_steps):
-        undone = 0.5 * float(here.gradient @ here.step(log_precision, 0.0))
+        undone = 0.5 * float(here.gradient @ here.step(log_precision, 0.0)[0])
         if undone < 100 * eps * (1 + abs(here.value)) * 0.1:
             break
-        while damping < 1e12:
-            moved = np.asarray(vector, np.float64) + here.step(log_precision, damping)
+        while damping < MOST_DAMPING:
+            step, damping = here.step(log_precision, damping)
+            moved = np.asarray(vector, np.float64) + step
             there = rebuild(jnp.asarray(moved, vector.dtype))
             value = _value(network, data, subset, there, log_precision)
             if value >= here.value - 4 * eps * abs(here.value):
@@ -477,7 +480,7 @@ def _climb(
             damping *= 10
         else:
             break
-        params, damping = there, max(damping / 10, 1e-10)
+        params, damping = there, max(damping / 10, LEAST_DAMPING)
         vector, rebuild = _part(subset, params)
         here = _Point.at(network, data, subset, params, log_precision)
     return params, undone
@@ -497,16 +500,35 @@ class _Point(NamedTuple):
         prior, slope, curvature = _prior(network, subset, params, delta)
         gradient = summed.gradient + np.asarray(slope, np.float64)
         value = summed.log_likelihood + float(prior)
-        if not (np.isfinite(value) and np.isfinite(gradient).all()):
-            raise FitError(f"the log density must be finite at the mode, got {value}: diverged")
+        if not all(np.isfinite(part).all() for part in (value, gradient, summed.matrix)):
+            raise FitError(
+                "the log density, its slope and its curvature must be finite at the mode, got the "
+                f"log density {value}: diverged"
+            )
         return cls(value, gradient, summed.matrix, np.asarray(curvature, np.float64))
 
-    def step(self, log_precision: float, damping: float) -> Float[np.ndarray, " unknown"]:
+    def step(
+        self, log_precision: float, damping: float
+    ) -> tuple[Float[np.ndarray, " unknown"], float]:
+        """The step, and its damping: more, where to rounding the matrix is not positive definite.
+
+        Raises:
+            FitError: where it is so with any damping.
+        """
         added = np.exp(log_precision) * np.maximum(self.prior_curvature, 1e-3)
-        matrix = self.matrix + np.diag(added + damping * (added + np.diag(self.matrix)))
-        factor = linalg.cho_factor(matrix, overwrite_a=True, check_finite=False)
-        found: Float[np.ndarray, " unknown"] = linalg.cho_solve(factor, self.gradient)
-        return found
+        while damping < MOST_DAMPING:
+            matrix = self.matrix + np.diag(added + damping * (added + np.diag(self.matrix)))
+            try:
+                factor = linalg.cho_factor(matrix, overwrite_a=True, check_finite=False)
+            except linalg.LinAlgError:
+                damping = max(10 * damping, LEAST_DAMPING)
+            else:
+                return linalg.cho_solve(factor, self.gradient, check_finite=False), damping
+        raise FitError(
+            "the curvature must be positive definite at the mode, got a matrix that is not, "
+            f"however damped, with a diagonal up to {np.diag(self.matrix).max():.3g}: "
+            "do the noise and the scales suit the data?"
+        )
 
 
 def _value(network: Network, data: Data, subset: str, params: Params, delta: float) -> float:
