@@ -259,6 +259,12 @@ def test_bad_input_is_refused(call, message):
         call()
 
 
+def test_a_start_of_another_network_is_refused():
+    net, wider = regression(2, (3,), 0.3), regression(2, (9,), 0.3)
+    with pytest.raises(ValueError, match=r"start must be of shapes .*\(2, 3\)"):
+        fit(jax.random.key(0), net, net.data(X, Y), QUICK, start=wider.init(jax.random.key(1)))
+
+
 def test_what_has_no_best_value_is_an_error(x64):
     flat = {"y": np.zeros(30), "widths": ()}
     with pytest.raises(FitError, match="maximum in the precision of the prior"):

@@ -47,6 +47,33 @@ def check_fit(network: Any, data: Any, name: str = "data") -> Data:
     return network.data(*data)
 
 
+def check_start(network: Network, start: Params, num_chains: int | None = None) -> Params:
+    """Where a search starts, of the network's shapes and in the precision in force.
+
+    Args:
+        network: the network.
+        start: unknowns.
+        num_chains: where given, what comes back has a start a chain: from ``start`` with that axis
+            in front, or from one for all.
+
+    Raises:
+        ValueError: where shapes are others, or a number is not finite.
+    """
+    shapes, plan = jax.tree.flatten(jax.eval_shape(network.draw_prior, jax.random.key(0)))
+    leaves = [checks.finite_array("start", np.asarray(leaf)) for leaf in jax.tree.leaves(start)]
+    one, got = [shape.shape for shape in shapes], [leaf.shape for leaf in leaves]
+    each = one if num_chains is None else [(num_chains, *shape) for shape in one]
+    if got not in (one, each):
+        more = "" if num_chains is None else f", or with {num_chains} in front"
+        raise checks.fail("start", f"of shapes {one}{more}", got)
+    spread = [
+        jnp.asarray(np.broadcast_to(leaf, shape), like.dtype)
+        for leaf, shape, like in zip(leaves, each, shapes, strict=True)
+    ]
+    found: Params = jax.tree.unflatten(plan, spread)
+    return found
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Fitted(ABC):
     """An approximate posterior; a method that holds no draws of weights derives from it."""

@@ -32,7 +32,7 @@ from scipy import linalg, optimize
 
 from bnnbook import checks
 from bnnbook.bnn import train
-from bnnbook.bnn.fitted import DRAWS_AT_ONCE, Drawn, Fitted, check_fit
+from bnnbook.bnn.fitted import DRAWS_AT_ONCE, Drawn, Fitted, check_fit, check_start
 from bnnbook.models.bayesian_network import Data, Network, Params
 from bnnbook.models.likelihoods import (
     Categorical,
@@ -180,8 +180,8 @@ def fit(
         start: unknowns at which the search starts, such as a MAP estimate; Adam is left out then.
 
     Raises:
-        ValueError: where a setting makes no sense, the data are bad, or there are too many random
-            weights for their matrix.
+        ValueError: where a setting makes no sense, the data or the start are bad, or there are too
+            many random weights for their matrix.
         FitError: where the search breaks down, or the data leave the noise or the prior's precision
             without a best value (constant targets do).
 
@@ -194,6 +194,8 @@ def fit(
     for_start, for_draws = jax.random.split(rng_key)
     if start is None:
         start = _ascend(for_start, network, data, settings)
+    else:
+        start = check_start(network, start)
     top = _settle(network, data, start, settings)
     deviations, noises = _draws(for_draws, top, settings.num_draws)
     if top.undone > UNDONE:

@@ -35,7 +35,7 @@ from jaxtyping import Array, Float
 
 from bnnbook import checks
 from bnnbook.bnn import train
-from bnnbook.bnn.fitted import Drawn, check_fit
+from bnnbook.bnn.fitted import Drawn, check_fit, check_start
 from bnnbook.bnn.tempering import UNTEMPERED, Powers, powers
 from bnnbook.models.bayesian_network import Data, Network, Params
 from bnnbook.models.networks import is_layer, layers_of
@@ -138,7 +138,7 @@ def fit(
     began = time.perf_counter()
     data, settings = check_fit(network, data), check_settings(settings)
     if start is not None:
-        start = _check_start(network, start)
+        start = check_start(network, start)
     keys = train.member_keys(rng_key, settings.num_fits)
     given = train.spread(num_devices, keys, network, data, start)
     numbers = _Numbers(
@@ -389,18 +389,3 @@ def _standard_errors(terms: Float[np.ndarray, "chain draw"]) -> Float[np.ndarray
     if terms.shape[1] == 1:
         return np.full(len(terms), np.nan)
     return terms.std(axis=1, ddof=1) / terms.shape[1] ** 0.5
-
-
-def _check_start(network: Network, start: Params) -> Params:
-    """The start, of the network's shapes, finite, in the precision in force."""
-    shapes = jax.eval_shape(network.draw_prior, jax.random.key(0))
-    expected, plan = jax.tree.flatten(shapes)
-    leaves = jax.tree.leaves(start)
-    if [np.shape(leaf) for leaf in leaves] != [leaf.shape for leaf in expected]:
-        got = [np.shape(leaf) for leaf in leaves]
-        raise checks.fail("start", f"of shapes {[leaf.shape for leaf in expected]}", got)
-    for leaf in leaves:
-        checks.finite_array("start", np.asarray(leaf))
-    kept = [jnp.asarray(a, e.dtype) for a, e in zip(leaves, expected, strict=True)]
-    found: Params = jax.tree.unflatten(plan, kept)
-    return found

@@ -22,12 +22,11 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from bnnbook import checks
 from bnnbook.bnn import train
-from bnnbook.bnn.fitted import Drawn, check_fit
+from bnnbook.bnn.fitted import Drawn, check_fit, check_start
 from bnnbook.bnn.tempering import powers
 from bnnbook.models.bayesian_network import Data, Network, Params
 
@@ -118,7 +117,7 @@ def fit(
     data, settings = check_fit(network, data), check_settings(settings)
     keys = train.member_keys(rng_key, settings.num_chains)
     if start is not None:
-        start = starts(network, start, settings.num_chains)
+        start = check_start(network, start, settings.num_chains)
     keys, *given = train.spread(num_devices, keys, network, data, start)
     numbers, plan = _split(settings)
     if settings.batch_size is not None and settings.batch_size >= data.num_rows:
@@ -154,27 +153,6 @@ def check_settings(settings: Settings) -> Settings:
     return settings._replace(
         num_warmup=checks.at_least("num_warmup", settings.num_warmup, 0), **checked
     )
-
-
-def starts(network: Network, start: Params, num_chains: int) -> Params:
-    """One start a chain, from that or from one for all; finite, in the precision in force.
-
-    Raises:
-        ValueError: where shapes are neither, or a number is not finite.
-    """
-    shapes, plan = jax.tree.flatten(jax.eval_shape(network.draw_prior, jax.random.key(0)))
-    leaves = [checks.finite_array("start", np.asarray(leaf)) for leaf in jax.tree.leaves(start)]
-    one = [tuple(shape.shape) for shape in shapes]
-    got = [leaf.shape for leaf in leaves]
-    each = [(num_chains, *shape) for shape in one]
-    if got not in (one, each):
-        raise checks.fail("start", f"of shapes {one}, or with {num_chains} in front", got)
-    spread = [
-        jnp.asarray(np.broadcast_to(leaf, shape), like.dtype)
-        for leaf, shape, like in zip(leaves, each, shapes, strict=True)
-    ]
-    found: Params = jax.tree.unflatten(plan, spread)
-    return found
 
 
 class _Run(NamedTuple):
