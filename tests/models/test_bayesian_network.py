@@ -358,3 +358,20 @@ def test_bad_networks_are_refused(make, message):
 def test_bad_data_are_refused(likelihood, x, y, message):
     with pytest.raises(ValueError, match=message):
         Network(FullyConnected(2, (3,)), likelihood).data(x, y)
+
+
+def test_what_the_precision_cannot_hold_is_refused():
+    net = regression(1, (3,), 0.3)
+    with pytest.raises(ValueError, match=r"x must be between 0 and 3.4e\+38 .*float32.*got 1e\+39"):
+        net.data([[0.0], [1e39]], [0.0, 1.0])
+    with pytest.raises(ValueError, match=r"y must be between .* got -1e\+39"):
+        net.data([[0.0]], [-1e39])
+    for likelihood, name in (
+        (Gaussian(1e-46), "noise_sd"),
+        (HeteroscedasticGaussian(1e-46), "typical_sd"),
+    ):
+        tiny = Network(net.architecture, likelihood)
+        with pytest.raises(ValueError, match=f"{name} must be between 1.2e-38 and .* got 1e-46"):
+            tiny.data([[0.0]], [1.0])
+        with jax.enable_x64(True):
+            tiny.data([[1e39]], [1.0])

@@ -32,6 +32,7 @@ from bnnbook.models.likelihoods import (
     Gaussian,
     Likelihood,
     check_positive_prior,
+    in_precision,
     log_median,
     log_prior_of_log,
 )
@@ -138,8 +139,9 @@ class Network(eqx.Module):
             y: outputs, a number a datum.
 
         Raises:
-            ValueError: where there are none, lengths differ, a number is not finite, inputs have
-                another shape than the network's, or outputs are not what the likelihood speaks of.
+            ValueError: where there are none, lengths differ, a number is not finite in the
+                precision in force, inputs have another shape than the network's, or outputs are not
+                what the likelihood speaks of.
         """
         inputs = self.inputs(x)
         outputs = self.likelihood.check_outputs(y)
@@ -147,13 +149,13 @@ class Network(eqx.Module):
         return Data(inputs, outputs)
 
     def inputs(self, x: ArrayLike) -> Float[Array, "..."]:
-        """Checked inputs, a row a point, in the precision in force."""
+        """Checked inputs, a row a point, in the precision in force, which must hold them."""
         shape = self.architecture.input_shape
         array = checks.finite_array("x", x)
         if array.shape[1:] != shape or array.ndim != len(shape) + 1:
             listed = ", ".join(map(str, shape))
             raise checks.fail("x", f"of shape (points, {listed})", array.shape)
-        return jnp.asarray(array, jnp.result_type(float))
+        return in_precision("x", array)
 
     def draw_prior(self, rng_key: Array) -> Params:
         """All unknowns, drawn from the prior."""

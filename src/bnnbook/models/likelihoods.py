@@ -80,7 +80,9 @@ class Gaussian(eqx.Module):
         return self.noise_sd if isinstance(self.noise_sd, Distribution) else None
 
     def check_outputs(self, y: ArrayLike) -> Any:
-        """Finite numbers, one a datum."""
+        """Finite numbers, one a datum; and σ, which the precision in force must hold."""
+        if not isinstance(self.noise_sd, Distribution):
+            in_precision("noise_sd", self.noise_sd, positive=True)
         return _real_outputs(y)
 
     def parameters(self, outputs: Any, log_noise_sd: Any) -> Any:
@@ -121,7 +123,8 @@ class HeteroscedasticGaussian(eqx.Module):
         """None: the noise comes out of the network."""
 
     def check_outputs(self, y: ArrayLike) -> Any:
-        """Finite numbers, one a datum."""
+        """Finite numbers, one a datum; and s, which the precision in force must hold."""
+        in_precision("typical_sd", self.typical_sd, positive=True)
         return _real_outputs(y)
 
     def parameters(self, outputs: Any, log_noise_sd: Any = None) -> Any:
@@ -193,8 +196,26 @@ def log_median(prior: Distribution) -> Array:
     return jnp.log(jnp.median(prior.sample(jax.random.key(0), (NUM_SCOUTS,))))
 
 
+def in_precision(name: str, value: ArrayLike, *, positive: bool = False) -> Array:
+    """Finite numbers in the precision in force, which must hold them.
+
+    Args:
+        name: what the caller calls them.
+        value: finite numbers.
+        positive: whether they must not vanish either.
+    """
+    array = np.asarray(value)
+    limits = jnp.finfo(jnp.result_type(float))  # type: ignore[no-untyped-call]
+    least, most = float(limits.tiny) if positive else 0.0, float(limits.max)
+    size = np.abs(array)
+    if (beyond := (size < least) | (size > most)).any():
+        expected = f"between {least:.2g} and {most:.2g} in size, as {limits.dtype} holds no other"
+        raise checks.fail(name, expected, float(array[beyond].flat[0]))
+    return jnp.asarray(array, limits.dtype)
+
+
 def _real_outputs(y: ArrayLike) -> Any:
-    return jnp.asarray(checks.finite_array("y", y, ndim=1), jnp.result_type(float))
+    return in_precision("y", checks.finite_array("y", y, ndim=1))
 
 
 def _log_normal(mean: Any, log_sd: Any, y: Any) -> Any:
