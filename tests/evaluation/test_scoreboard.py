@@ -88,6 +88,21 @@ def test_the_candidate_that_predicts_best_is_chosen_and_a_failed_one_is_ruled_ou
     assert max(found.scores, key=found.scores.get) != found.best
 
 
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (constant(np.inf), "parameters must be finite everywhere"),
+        (constant(0.0, sd=0.0), "parameters must hold positive sds"),
+    ],
+)
+def test_a_candidate_whose_prediction_cannot_be_scored_spoils_no_other(bad, reason):
+    found = chosen(["bad", "good"], {"bad": bad, "good": constant(0.0)}.get, Y)
+    assert found.best == "good"
+    assert found.scores["bad"] == np.inf
+    assert list(found.failed) == ["bad"]
+    assert reason in found.failed["bad"]
+
+
 def test_choices_refuse_sealed_test_data_and_nothing_to_choose_from():
     sealed = HeldOut(Y, "y_test")
     with pytest.raises(ValueError, match="y_validation must be rows set aside from the training"):

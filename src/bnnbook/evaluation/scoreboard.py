@@ -105,7 +105,9 @@ class Choice(NamedTuple):
     best: Any
     """The candidate with the lowest negative log score."""
     scores: dict[Any, float]
-    """The negative log score a datum (nats) under each candidate; infinite where the fit failed."""
+    """The negative log score a datum (nats) under each candidate; infinite where it failed."""
+    failed: dict[Any, str]
+    """Of each candidate that was ruled out, why."""
 
 
 def chosen[T](
@@ -115,7 +117,8 @@ def chosen[T](
 ) -> Choice:
     """The candidate under which validation data are predicted best, by the log score.
 
-    A fit that fails rules its candidate out; of equal ones the first wins.
+    A fit that fails, or a prediction that cannot be scored, rules its candidate out; of equal ones
+    the first wins.
 
     Args:
         candidates: values of a setting, at least one.
@@ -124,7 +127,7 @@ def chosen[T](
 
     Raises:
         ValueError: where there is no candidate, or the data are bad or sealed.
-        FitError: where the fit failed for every candidate; it names the reasons.
+        FitError: where every candidate failed; it names the reasons.
     """
     if isinstance(y_validation, HeldOut):
         raise checks.fail("y_validation", "rows set aside from the training data", y_validation)
@@ -133,13 +136,11 @@ def chosen[T](
     failed: dict[T, str] = {}
     for candidate in candidates:
         try:
-            prediction = predict(candidate)
-        except FitError as error:
+            scores[candidate] = score(predict(candidate), y).negative_log_likelihood.value
+        except ValueError as error:  # a FitError is one
             scores[candidate], failed[candidate] = np.inf, str(error)
-        else:
-            scores[candidate] = score(prediction, y).negative_log_likelihood.value
     if not scores:
         raise checks.fail("candidates", "at least one", scores)
     if len(failed) == len(scores):
         raise FitError(f"every candidate failed: {failed}")
-    return Choice(min(scores, key=lambda candidate: scores[candidate]), scores)
+    return Choice(min(scores, key=lambda candidate: scores[candidate]), scores, failed)
