@@ -1,5 +1,7 @@
 """MC dropout: without dropping it is the MAP estimate, and its masks are what they should be."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -141,6 +143,8 @@ def test_bad_settings_are_refused(settings, message, net):
 
 
 def test_bad_data_and_divergence_are_refused(net):
+    with pytest.raises(ValueError, match="network must be a Network"):
+        inspect.unwrap(fit)(KEY, 3, net.data(X, Y), QUICK)  # as where shapes go unchecked
     with pytest.raises(ValueError, match="x must be finite everywhere"):
         fit(KEY, net, Data(X * np.nan, Y), QUICK)
     fast = SEARCH._replace(learning_rate=300.0)

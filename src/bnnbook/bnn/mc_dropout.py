@@ -23,7 +23,7 @@ from jaxtyping import Array
 
 from bnnbook import checks
 from bnnbook.bnn import train
-from bnnbook.bnn.fitted import DRAWS_AT_ONCE, Fitted
+from bnnbook.bnn.fitted import DRAWS_AT_ONCE, Fitted, check_fit
 from bnnbook.models.bayesian_network import Data, Network, Params
 from bnnbook.models.networks import Layer
 
@@ -106,6 +106,7 @@ def fit(
         FitWarning: where the noise sd has run off towards nought.
     """
     began = time.perf_counter()
+    data = check_fit(network, data)
     rates = _check(network, settings)
     found = train.search(
         rng_key,
