@@ -289,3 +289,22 @@ def test_bad_data_and_starts_are_refused():
     start = regression(2, (4,), 0.3).init(jax.random.key(0))
     with pytest.raises(ValueError, match="start must be of shapes"):
         fit(jax.random.key(0), net, net.data(X, Y), QUICK, start=start)
+
+
+def test_a_fit_whose_elbo_is_not_finite_is_left_out(monkeypatch):
+    ends = mean_field._ends
+
+    def one_lost(*args):
+        draws, terms = ends(*args)
+        return draws, terms.at[len(terms) // 2, 0].set(jnp.nan)
+
+    monkeypatch.setattr(mean_field, "_ends", one_lost)
+    net = regression(2, (3,), 0.3)
+    settings = QUICK._replace(num_fits=3)
+    with pytest.warns(FitWarning, match=r"keeps 2 of 3 members: member 1 diverged: .* to nan"):
+        fitted = fit(jax.random.key(0), net, net.data(X, Y), settings)
+    assert np.isfinite(fitted.elbo).all()
+    assert fitted.num_chains == len(fitted.elbo) == len(fitted.trace) == 2
+    assert list(fitted.failed) == [1]
+    with pytest.raises(FitError, match=r"mean-field VI failed: diverged: .* to nan"):
+        fit(jax.random.key(0), net, net.data(X, Y), settings._replace(num_fits=1))

@@ -130,7 +130,8 @@ def fit(
 
     Raises:
         ValueError: where a setting makes no sense or the data are bad.
-        FitError: where every fit broke down or diverged; the message says at which step.
+        FitError: where every fit broke down or diverged, or its ELBO is not finite at the end; the
+            message says at which step.
 
     Warns:
         FitWarning: where some did: they are left out.
@@ -154,9 +155,15 @@ def fit(
     run, failed = train.keep(run, "mean-field VI", train.tolerance(network))
     # Together on one device, wherever they were fitted.
     states = jax.device_put(run.params, jax.local_devices()[0])
-    left = keys[_left(failed, settings.num_fits)]
-    draws, terms = _ends(left, network, data, states, numbers, plain)
+    left = _left(failed, settings.num_fits)
+    draws, terms = _ends(keys[left], network, data, states, numbers, plain)
     terms = np.asarray(terms, np.float64)
+    ended: Any = np.where(np.isfinite(terms).all(axis=1), run.ended, np.nan)
+    held: Any = (states, draws, terms)
+    judged: Any = run._replace(params=held, ended=ended)
+    judged, lost = train.keep(judged, "mean-field VI", train.tolerance(network))
+    states, draws, terms = judged.params
+    failed |= {int(left[i]): reason for i, reason in lost.items()}
     return MeanField(
         network=network,
         method="mean-field VI",
@@ -167,7 +174,7 @@ def fit(
         sd=jax.tree.map(jnp.exp, states.log_sd),
         elbo=terms.mean(axis=1),
         elbo_error=_standard_errors(terms),
-        trace=np.asarray(run.trace),
+        trace=np.asarray(judged.trace),
         failed=failed,
     )
 
