@@ -11,7 +11,9 @@ from numpyro.infer import Predictive
 from numpyro.infer.util import log_density
 from scipy import integrate, stats
 
-from bnnbook.models.networks import network, network_regression
+from bnnbook.models import networks
+from bnnbook.models.bayesian_network import regression
+from bnnbook.models.networks import FullyConnected, network, network_regression
 
 X = jnp.array([[-1.3], [0.2], [0.7]])
 NUM_DRAWS = 20_000
@@ -100,3 +102,16 @@ def test_no_hidden_layer_is_a_line():
     predict = Predictive(partial(network, widths=[]), num_samples=1)
     draws = predict(jax.random.key(0), X)
     assert {name: value.shape[1:] for name, value in draws.items()} == {"W0": (1, 1), "b0": (1,)}
+
+
+def test_sizes_and_scales_are_taken_as_one_gives_them():
+    assert FullyConnected(1, [5, 3]) == FullyConnected(1, (5, 3))
+    # Here types are checked first; elsewhere these come through.
+    (width,) = networks._counts("widths", [5.0])
+    assert isinstance(width, int)
+    expected = r"widths must be a sequence of whole numbers, such as \(50,\), got 5"
+    with pytest.raises(ValueError, match=expected):
+        networks._counts("widths", 5)
+    assert regression(1, (3,), 0.3, weight_scale=[1.0, 2.0]).weight_scale == (1.0, 2.0)
+    with pytest.raises(ValueError, match="bias_scale must be one number, or 2, one a layer"):
+        regression(1, (3,), 0.3, bias_scale=[1.0])

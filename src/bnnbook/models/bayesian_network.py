@@ -66,6 +66,10 @@ class Params(eqx.Module):
     """Logs of what multiplies the prior scales, a row a layer: of weights, of biases; or None."""
 
 
+def _one_or_tuple(scales: Any) -> Any:
+    return tuple(scales) if isinstance(scales, list) else scales
+
+
 class Network(eqx.Module):
     """A Bayesian neural network.
 
@@ -76,9 +80,9 @@ class Network(eqx.Module):
     """The network's plan, such as ``networks.FullyConnected``."""
     likelihood: Likelihood
     """How outputs come about, such as ``likelihoods.Gaussian``."""
-    weight_scale: float | tuple[float, ...] = 1.0
+    weight_scale: float | Sequence[float] = eqx.field(default=1.0, converter=_one_or_tuple)
     """Prior standard deviation of a weight times the root of its fan-in; one, or one a layer."""
-    bias_scale: float | tuple[float, ...] = 1.0
+    bias_scale: float | Sequence[float] = eqx.field(default=1.0, converter=_one_or_tuple)
     """Prior standard deviation of a bias; one, or one a layer."""
     scale_prior: Distribution | None = None
     """Hyperprior: the distribution of a positive factor by which each layer's weights, and each
@@ -313,7 +317,7 @@ class Network(eqx.Module):
     def _scales(self, params: Params, row: int, fan_in: int) -> tuple[Any, Any]:
         """The prior standard deviations of a layer's weights and of its biases."""
         weight, bias = (
-            scale[row] if isinstance(scale, tuple) else scale
+            scale[row] if isinstance(scale, Sequence) else scale
             for scale in (self.weight_scale, self.bias_scale)
         )
         if params.log_scales is None:
@@ -328,8 +332,8 @@ def regression(
     noise_sd: float | Distribution,
     *,
     activation: Any = "tanh",
-    weight_scale: float | tuple[float, ...] = 1.0,
-    bias_scale: float | tuple[float, ...] = 1.0,
+    weight_scale: float | Sequence[float] = 1.0,
+    bias_scale: float | Sequence[float] = 1.0,
     scale_prior: Distribution | None = None,
 ) -> Network:
     """A fully connected network with Gaussian noise: the most common case in one call.
@@ -343,7 +347,7 @@ def regression(
         bias_scale: see :class:`Network`.
         scale_prior: see :class:`Network`.
     """
-    plan = FullyConnected(num_inputs, tuple(widths), activation)
+    plan = FullyConnected(num_inputs, widths, activation)
     return Network(plan, Gaussian(noise_sd), weight_scale, bias_scale, scale_prior)
 
 

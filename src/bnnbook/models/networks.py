@@ -9,7 +9,7 @@ network is a prior over functions" takes both apart.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
@@ -232,6 +232,13 @@ POOLINGS: dict[str, Callable[[Array], Array]] = {"average": average_pooling, "ma
 """What may be given by name."""
 
 
+def _counts(name: str, values: Any) -> tuple[int, ...]:
+    """Whole numbers from 1 on, as a tuple, since lists cannot be hashed."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise checks.fail(name, "a sequence of whole numbers, such as (50,)", values)
+    return tuple(checks.at_least(f"{name}[{i}]", value, 1) for i, value in enumerate(values))
+
+
 @runtime_checkable
 class Architecture(Protocol):
     """The plan of a network: anything with these two can be made a Bayesian network."""
@@ -259,10 +266,8 @@ class FullyConnected:
     """A name of ``ACTIVATIONS``, or a function of an array."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "widths", tuple(self.widths))  # lists cannot be hashed
-        checks.at_least("num_inputs", self.num_inputs, 1)
-        for i, width in enumerate(self.widths):
-            checks.at_least(f"widths[{i}]", width, 1)
+        object.__setattr__(self, "num_inputs", checks.at_least("num_inputs", self.num_inputs, 1))
+        object.__setattr__(self, "widths", _counts("widths", self.widths))
         if not callable(self.activation):
             checks.one_of("activation", self.activation, ACTIVATIONS)
 
@@ -307,10 +312,7 @@ class LeNet:
 
     def __post_init__(self) -> None:
         for name in ("input_shape", "channels", "widths"):
-            values = tuple(getattr(self, name))
-            object.__setattr__(self, name, values)  # lists cannot be hashed
-            for i, value in enumerate(values):
-                checks.at_least(f"{name}[{i}]", value, 1)
+            object.__setattr__(self, name, _counts(name, getattr(self, name)))
         if len(self.input_shape) != 3:
             raise checks.fail("input_shape", "rows, columns and channels", self.input_shape)
         checks.at_least("kernel", self.kernel, 1)
@@ -388,7 +390,7 @@ def network(
     Raises:
         ValueError: where a width is below 1 or a scale is not positive.
     """
-    widths = [checks.at_least(f"widths[{i}]", width, 1) for i, width in enumerate(widths)]
+    widths = _counts("widths", widths)
     checks.positive("weight_scale", weight_scale)
     checks.positive("bias_scale", bias_scale)
     hidden = x
