@@ -295,6 +295,23 @@ def test_noise_that_vanishes_is_told_and_not_an_error_of_the_solver():
     assert np.isfinite(fitted.log_evidence)
 
 
+def test_noise_that_has_not_settled_is_told():
+    net = regression(2, (3,), NOISE)
+    with pytest.warns(FitWarning, match="not settled: in the last of 1 rounds"):
+        fit(jax.random.key(0), net, net.data(X, Y), QUICK._replace(num_rounds=1))
+
+
+def test_constant_targets_find_their_noise_under_a_prior_that_vanishes_at_nought(x64):
+    for prior, fails in ((dist.HalfNormal(1.0), True), (NOISE, False)):
+        net = regression(2, (), prior)
+        data = net.data(X, np.zeros(30))
+        if fails:
+            with pytest.raises(FitError, match="maximum in the noise sd"):
+                fit(jax.random.key(0), net, data, QUICK)
+        else:
+            assert 0 < fit(jax.random.key(0), net, data, QUICK).noise_sd < 0.5
+
+
 def test_a_large_network_has_its_last_layer():
     net = regression(2, (100, 100), 0.3)
     fitted = fit(jax.random.key(0), net, net.data(X, Y), QUICK._replace(subset="last layer"))

@@ -183,10 +183,12 @@ def fit(
         ValueError: where a setting makes no sense, the data or the start are bad, or there are too
             many random weights for their matrix.
         FitError: where the search breaks down, or the data leave the noise or the prior's precision
-            without a best value (constant targets do).
+            without a best value. Constant targets do where the noise's prior does not vanish at
+            nought, as a half normal's; under a log-normal prior they find one.
 
     Warns:
-        FitWarning: where the mode was not reached.
+        FitWarning: where the mode was not reached, or the noise or the prior's precision had not
+            settled after ``num_rounds``.
     """
     began = time.perf_counter()
     data = check_fit(network, data)
@@ -202,6 +204,12 @@ def fit(
         message = (
             f"the mode is still {top.undone:.2g} nats below the top after {settings.newton_steps} "
             "Gauss-Newton steps: raise map_steps or newton_steps"
+        )
+        warnings.warn(message, FitWarning, stacklevel=2)
+    if top.change >= SETTLED:
+        message = (
+            f"noise and prior precision have not settled: in the last of {top.rounds} rounds the "
+            f"log of one still changed by {top.change:.2g}: raise num_rounds"
         )
         warnings.warn(message, FitWarning, stacklevel=2)
     return Laplace(
@@ -425,18 +433,22 @@ class _Top(NamedTuple):
     log_noise_error: float | None
     undone: float
     rounds: int
+    change: float
+    """Of the logs of what is picked, in the last round."""
 
 
 def _settle(network: Network, data: Data, params: Params, settings: Settings) -> _Top:
     """Find the mode and pick precision and noise in turn, until neither changes."""
     log_precision, picks = 0.0, settings.tune_prior or params.log_noise_sd is not None
+    change = 0.0
     for number in range(1, settings.num_rounds + 1):
         params, undone = _climb(network, data, params, log_precision, settings)
         spectrum = _spectrum(network, data, params, log_precision, settings.subset)
         before = _picked(params, log_precision)
         if picks:
             after = _pick(network, spectrum, before, settings.tune_prior)
-            if np.abs(after - before).max() < SETTLED or number == settings.num_rounds:
+            change = float(np.abs(after - before).max())
+            if change < SETTLED or number == settings.num_rounds:
                 break
             log_precision, params = float(after[0]), _with_noise(params, after[1])
         else:
@@ -445,7 +457,15 @@ def _settle(network: Network, data: Data, params: Params, settings: Settings) ->
     total = np.exp(log_precision) + spectrum.values
     root = spectrum.inverse_scale[:, None] * spectrum.vectors / np.sqrt(total)
     return _Top(
-        params, log_precision, root, spectrum.values, evidence, error, undone, rounds=number
+        mode=params,
+        log_precision=log_precision,
+        root=root,
+        values=spectrum.values,
+        log_evidence=evidence,
+        log_noise_error=error,
+        undone=undone,
+        rounds=number,
+        change=change,
     )
 
 
