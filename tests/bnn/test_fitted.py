@@ -1,5 +1,8 @@
 """Draws of weights predict as the network does, one by one, in their own precision."""
 
+import dataclasses
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +13,7 @@ from bnnbook.bnn.fitted import Drawn, check_fit
 from bnnbook.models.bayesian_network import Data, Network, regression
 from bnnbook.models.likelihoods import Categorical, Gaussian, HeteroscedasticGaussian
 from bnnbook.models.networks import FullyConnected
+from bnnbook.variational.fit import FitError, FitWarning
 
 X = np.array([[-1.3, 0.4], [0.2, -0.5], [0.7, 1.0], [1.1, 0.0]])
 Y = np.array([0.1, -0.4, 1.0, 0.3])
@@ -89,6 +93,24 @@ def test_equal_networks_compile_once():
     first = len(traced)
     drawn(regression(2, [3], dist.HalfNormal(1.0), activation=count), seed=1).predict(X + 1)
     assert len(traced) == first
+
+
+@pytest.mark.parametrize(("draws", "kept"), [(9, (2, 8)), (1, (1, 1))])
+def test_a_draw_whose_noise_overflows_is_left_out_and_told(draws, kept):
+    net = Network(FullyConnected(2, ()), HeteroscedasticGaussian(0.3))
+    fitted = drawn(net, 2, draws)
+    bias = lambda p: p.weights.layers[0].bias  # noqa: E731
+    wrong = eqx.tree_at(bias, fitted.params, bias(fitted.params).at[1, draws // 2, 1].set(200.0))
+    spoiled = dataclasses.replace(fitted, params=wrong)
+    where = rf"inf as sd at chain 1, draw {draws // 2}, point 0"
+    with pytest.warns(FitWarning, match=where):
+        found = spoiled.predict(X)
+    assert found.shape[:2] == kept
+    np.testing.assert_array_equal(found, fitted.predict(X).sel(chain=found.chain, draw=found.draw))
+    assert np.isfinite(found).all()
+    every = dataclasses.replace(fitted, params=jax.tree.map(lambda leaf: leaf + 200.0, wrong))
+    with pytest.raises(FitError, match=r"must be finite everywhere for one .* got inf as sd at"):
+        every.predict(X)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ were drawn, by a sampler, as members of an ensemble or as the one MAP estimate, 
 "Approximate posteriors, scored" introduces it.
 """
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from jaxtyping import Float
 from bnnbook import checks
 from bnnbook.datatree import from_draws
 from bnnbook.models.bayesian_network import Data, Network, Params
+from bnnbook.variational.fit import FitError, FitWarning
 
 DIMENSIONS = ("chain", "draw", "point", "parameter")
 DRAWS_AT_ONCE = 16
@@ -92,16 +94,34 @@ class Fitted(ABC):
             x: inputs, a row a point, scaled as those that were fitted.
 
         Raises:
-            ValueError: where x has not the network's input shape or is not finite, or the
-                prediction is not finite.
+            ValueError: where x has not the network's input shape or is not finite, or no draw
+                predicts finite numbers at all points.
+
+        Warns:
+            FitWarning: where some draws do not, as one of noise that changes may overflow far from
+                the data. They are left out: whole chains where a chain is one draw, as of an
+                ensemble, else of all chains the draws of that number.
         """
         parameters = np.asarray(self._parameters(x))
-        if not np.isfinite(parameters).all():
-            raise checks.fail(f"the prediction by {self.method}", "finite everywhere", parameters)
-        names = self.network.likelihood.parameter_names
         axes = {d: np.arange(n) for d, n in zip(DIMENSIONS, parameters.shape, strict=True)}
-        coordinates = axes | {"parameter": list(names)}
-        return xr.DataArray(parameters, coordinates, DIMENSIONS, "prediction")
+        coordinates = axes | {"parameter": list(self.network.likelihood.parameter_names)}
+        found = xr.DataArray(parameters, coordinates, DIMENSIONS, "prediction")
+        fine = np.isfinite(parameters)
+        if fine.all():
+            return found
+        axis, other = ("chain", "draw") if parameters.shape[1] == 1 else ("draw", "chain")
+        good = xr.DataArray(fine, dims=DIMENSIONS).all((other, "point", "parameter")).values
+        at = tuple(int(i) for i in np.argwhere(~fine)[0])
+        where = ", ".join(f"{d} {i}" for d, i in zip(DIMENSIONS[:3], at[:3], strict=True))
+        name = f"the prediction by {self.method}"
+        got = f"{parameters[at]} as {coordinates['parameter'][at[3]]} at {where}"
+        if not good.any():
+            raise FitError(f"{name} must be finite everywhere for one {axis} or more, got {got}")
+        message = (
+            f"{name} is not finite for {(~good).sum()} of {len(good)} {axis}s, left out: {got}"
+        )
+        warnings.warn(message, FitWarning, stacklevel=2)
+        return found.isel({axis: np.flatnonzero(good)})
 
     @abstractmethod
     def _parameters(self, x: Any) -> Any:
