@@ -109,7 +109,7 @@ BOTH = np.array([True, False])
         (lambda: agreement.decompose_entropy(np.zeros((1, 2, 1, 2))), "summing to 1"),
         (lambda: agreement.decompose_entropy(np.zeros((2, 1, 2))), r"\(chain, draw, point, class"),
         (lambda: gap_score(np.zeros((1, 9, 2)), BOTH, ~BOTH), "f must vary at the data"),
-        (lambda: gap_score(np.zeros((1, 2, 2)), BOTH, ~BOTH), "f must be of at least 3 draws"),
+        (lambda: gap_score(np.zeros((1, 1, 2)), BOTH, ~BOTH), "f must be of at least 2 draws"),
         (lambda: gap_score(np.zeros((1, 9, 2)), BOTH, BOTH & False), "at_data must be 2 truth"),
     ],
 )
@@ -135,3 +135,10 @@ def test_the_floor_is_that_between_halves_of_the_chains():
     np.testing.assert_array_equal(agreement.floor_of(one_chain)[0], halves[0])
     with pytest.raises(ValueError, match="reference must be of at least 4 draws in all"):
         agreement.floor_of(one_chain[:, :3])
+
+
+def test_two_members_have_a_gap_score_without_an_error():
+    f = np.array([[[0.0, 0.0]], [[3.0, 1.0]]])
+    found = gap_score(f, np.array([True, False]), np.array([False, True]))
+    assert found.ratio == pytest.approx(3.0)
+    assert np.isnan(found.standard_error)

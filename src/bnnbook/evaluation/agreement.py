@@ -204,14 +204,15 @@ class GapScore(NamedTuple):
     ratio: float
     """The mean epistemic sd of f inside the gap over that at the data."""
     standard_error: float
-    """Its Monte Carlo error, by a jackknife over blocks of draws."""
+    """Its Monte Carlo error, by a jackknife over blocks of draws; NaN from two draws."""
 
 
 def gap_score(f: ArrayLike, inside: ArrayLike, at_data: ArrayLike) -> GapScore:
     """The ratio of the sd of f in a gap to that at the data; put the reference's beside it.
 
     Args:
-        f: the network's output, shape (chain, draw, point); at least three draws in all.
+        f: the network's output, shape (chain, draw, point); at least two draws in all, and three
+            for a standard error.
         inside: a truth value for each point: whether it lies in the gap.
         at_data: the same: whether it lies among the data.
 
@@ -221,8 +222,8 @@ def gap_score(f: ArrayLike, inside: ArrayLike, at_data: ArrayLike) -> GapScore:
     f = checks.finite_array("f", f, ndim=3)
     draws = f.reshape(-1, f.shape[2])
     masks = [_mask(n, m, f.shape[2]) for n, m in (("inside", inside), ("at_data", at_data))]
-    if len(draws) < 3:
-        raise checks.fail("f", "of at least 3 draws in all", f.shape)
+    if len(draws) < 2:
+        raise checks.fail("f", "of at least 2 draws in all: one has no spread", f.shape)
 
     def ratio(some: np.ndarray) -> float:
         top, bottom = (some[:, mask].std(axis=0, ddof=1).mean() for mask in masks)
@@ -230,6 +231,8 @@ def gap_score(f: ArrayLike, inside: ArrayLike, at_data: ArrayLike) -> GapScore:
             raise ValueError("f must vary at the data, got an sd of 0.0 there")
         return float(top / bottom)
 
+    if len(draws) == 2:
+        return GapScore(ratio(draws), np.nan)
     blocks = np.array_split(np.arange(len(draws)), min(BLOCKS, len(draws)))
     left = np.array([ratio(np.delete(draws, block, axis=0)) for block in blocks])
     error = np.sqrt((len(left) - 1) / len(left) * np.sum((left - left.mean()) ** 2))
