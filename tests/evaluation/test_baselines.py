@@ -106,3 +106,16 @@ X = np.arange(8.0)[:, None]
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_columns_that_depend_on_others_change_nothing():
+    rng = np.random.default_rng(5)
+    x, new = rng.normal(size=(20, 2)), rng.normal(size=(6, 2))
+    y = x @ [1.0, -2.0] + rng.normal(size=20)
+
+    def more(x):
+        return np.column_stack([np.full(len(x), 3.0), x, x @ [2.0, 1.0], np.zeros(len(x))])
+
+    plain, found = baselines.linear(x, y, new), baselines.linear(more(x), y, more(new))
+    np.testing.assert_allclose(found.mean, plain.mean, rtol=1e-9)
+    np.testing.assert_allclose(found.sd, plain.sd, rtol=1e-9)

@@ -33,14 +33,18 @@ class TPrediction(StudentT):
 def linear(x_train: ArrayLike, y_train: ArrayLike, x_test: ArrayLike) -> TPrediction:
     """The exact predictive distribution of a line with intercept, under flat priors.
 
+    A column that on the training rows is a combination of the intercept and of columns before it,
+    such as a constant or the last of a set of indicators, is left out: where new inputs depend on
+    each other alike, it would change nothing.
+
     Args:
         x_train: inputs, shape (n, d), without a column of ones.
         y_train: outputs, shape (n,).
         x_test: new inputs, shape (m, d).
 
     Raises:
-        ValueError: where data are bad, columns depend on each other, fewer than three degrees of
-            freedom are left (no predictive sd), or the line fits without any residual.
+        ValueError: where data are bad, fewer than three degrees of freedom are left (no predictive
+            sd), or the line fits without any residual.
     """
     x_train = checks.finite_array("x_train", x_train, ndim=2)
     x_test = checks.finite_array("x_test", x_test, ndim=2)
@@ -48,7 +52,9 @@ def linear(x_train: ArrayLike, y_train: ArrayLike, x_test: ArrayLike) -> TPredic
         raise checks.fail("x_test", f"of {x_train.shape[1]} columns as x_train", x_test.shape)
     y_train = checks.finite_array("y_train", y_train, ndim=1)
     checks.same_length(x_train=x_train, y_train=y_train)
-    return _t_prediction(_with_ones(x_train), y_train, _with_ones(x_test))
+    design = _with_ones(x_train)
+    kept = _independent(design)
+    return _t_prediction(design[:, kept], y_train, _with_ones(x_test)[:, kept])
 
 
 def constant(y_train: ArrayLike, num_points: int) -> TPrediction:
@@ -77,6 +83,20 @@ def as_parameters(normal: Normal) -> Float[np.ndarray, "1 1 m 2"]:
 
 def _with_ones(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n p"]:
     return np.column_stack([np.ones(len(x)), x])
+
+
+def _independent(X: Float[np.ndarray, "n p"]) -> list[int]:
+    """The columns that are no combination of those before them."""
+    size = np.abs(X).max(axis=0)
+    unit = X / np.where(size > 0, size, 1.0)
+    kept = list(range(X.shape[1]))
+    if len(X) < len(kept) or np.linalg.matrix_rank(unit) == len(kept):
+        return kept
+    kept = []
+    for column in range(X.shape[1]):
+        if np.linalg.matrix_rank(unit[:, [*kept, column]]) > len(kept):
+            kept.append(column)
+    return kept
 
 
 def _t_prediction(
