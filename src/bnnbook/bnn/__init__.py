@@ -5,6 +5,28 @@ Every module has ``fit(rng_key, network, data, settings) -> fitted``, where ``ne
 the module's own ``Settings``. They all see the same ``network.log_density``. No function knows a
 data set, a size or a standardisation: the caller scales x and y.
 
+What is alike has these names in each module's ``Settings``, and these arguments of ``fit``:
+
+================= ================ =========================== ==================================
+module            chains are       the search or the chain     further arguments of ``fit``
+================= ================ =========================== ==================================
+``map``           one              the settings themselves,    ``validation``
+                                   which are ``train``'s
+``deep_ensemble`` ``num_members``  ``search``                  ``validation``, ``num_devices``
+``swag``          ``num_members``  ``search``                  ``validation``, ``num_devices``
+``mc_dropout``    one              ``search``                  ``validation``
+``laplace``       one              ``map_steps``, then         ``start``
+                                   ``newton_steps``
+``mean_field``    ``num_fits``     ``num_steps``               ``start``, ``num_devices``
+``sgld``          ``num_chains``   ``num_warmup``,             ``start``, ``num_devices``
+                                   ``num_samples``
+``nuts``          ``num_chains``   ``num_warmup``,             ``temperature``, ``tempered``
+                                   ``num_samples``
+================= ================ =========================== ==================================
+
+``search`` is a ``train.Settings``. ``num_draws`` is how many draws a chain predict, of all but
+``map`` and ``deep_ensemble`` (one) and of the samplers (``num_samples``).
+
 What every ``fitted`` has:
 
 - ``fitted.predict(x)``: an ``xarray.DataArray`` of likelihood parameters with the dimensions
