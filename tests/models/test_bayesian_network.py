@@ -375,3 +375,32 @@ def test_what_the_precision_cannot_hold_is_refused():
             tiny.data([[0.0]], [1.0])
         with jax.enable_x64(True):
             tiny.data([[1e39]], [1.0])
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "x", "y", "message"),
+    [
+        (
+            Gaussian(0.3),
+            [[1.0], [2.0]],
+            [[1.0], [2.0]],
+            r"y must be of shape \(n,\).*np.ravel\(y\)",
+        ),
+        (Categorical(2), [[1.0], [2.0]], ["a", "b"], r"real numbers, .*np.unique\(y, return_inv"),
+        (
+            Categorical(2),
+            [[1.0], [2.0]],
+            [1, 2],
+            r"numbers from 0 to 1, .*np.unique\(y, return_inv",
+        ),
+        (
+            Gaussian(0.3),
+            np.array([[1.0], [2.0]], object),
+            [1.0, 2.0],
+            r"x must be an array of real numbers, .*np.asarray\(x, float\)",
+        ),
+    ],
+)
+def test_the_error_says_what_to_do_with_columns_text_and_objects(likelihood, x, y, message):
+    with pytest.raises(ValueError, match=message):
+        Network(FullyConnected(1, (3,)), likelihood).data(x, y)

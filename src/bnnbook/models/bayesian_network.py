@@ -29,12 +29,14 @@ from numpyro.distributions import Distribution
 from bnnbook import checks
 from bnnbook.models.flat import FlatTarget
 from bnnbook.models.likelihoods import (
+    FLOATS,
     Gaussian,
     Likelihood,
     check_positive_prior,
     in_precision,
     log_median,
     log_prior_of_log,
+    real_numbers,
 )
 from bnnbook.models.networks import Architecture, FullyConnected, is_layer, layers_of, plainly
 
@@ -155,7 +157,7 @@ class Network(eqx.Module):
     def inputs(self, x: ArrayLike) -> Float[Array, "..."]:
         """Checked inputs, a row a point, in the precision in force, which must hold them."""
         shape = self.architecture.input_shape
-        array = checks.finite_array("x", x)
+        array = real_numbers("x", x, FLOATS.format("x"))
         if array.shape[1:] != shape or array.ndim != len(shape) + 1:
             listed = ", ".join(map(str, shape))
             raise checks.fail("x", f"of shape (points, {listed})", array.shape)

@@ -20,6 +20,9 @@ from numpyro.distributions import Distribution
 from bnnbook import checks
 
 LOG_TWO_PI = float(np.log(2 * np.pi))
+NUMBERED = "number them by np.unique(y, return_inverse=True)[1]"
+FLOATS = "turn it into numbers by np.asarray({}, float)"
+"""What to do with outputs that are no numbers, or not those of classes."""
 NUM_SCOUTS = 1001
 """Draws from a prior that tell its median."""
 PROBES = (1e-3, 1.0, 1e3)
@@ -162,9 +165,10 @@ class Categorical(eqx.Module):
 
     def check_outputs(self, y: ArrayLike) -> Any:
         """Whole numbers from 0 to one below the number of classes."""
-        array = checks.finite_array("y", y, ndim=1)
+        array = _one_axis(y, NUMBERED)
         if ((array != np.round(array)) | (array < 0) | (array >= self.num_classes)).any():
-            raise checks.fail("y", f"whole numbers from 0 to {self.num_classes - 1}", array)
+            expected = f"whole numbers from 0 to {self.num_classes - 1}"
+            raise ValueError(f"{checks.fail('y', expected, array)}: {NUMBERED}")
         return jnp.asarray(array, int)
 
     def parameters(self, outputs: Any, log_noise_sd: Any = None) -> Any:
@@ -214,8 +218,26 @@ def in_precision(name: str, value: ArrayLike, *, positive: bool = False) -> Arra
     return jnp.asarray(array, limits.dtype)
 
 
+def real_numbers(name: str, value: ArrayLike, remedy: str) -> Any:
+    """Finite numbers; where they are text or objects, the error says what helps."""
+    try:
+        return checks.finite_array(name, value)
+    except ValueError as error:
+        if "an array of real numbers" in str(error):
+            raise ValueError(f"{error}: {remedy}") from None
+        raise
+
+
+def _one_axis(y: ArrayLike, remedy: str) -> Any:
+    array = real_numbers("y", y, remedy)
+    if array.ndim != 1:
+        expected = "of shape (n,), one number a datum (np.ravel(y), if it is one column)"
+        raise checks.fail("y", expected, array.shape)
+    return array
+
+
 def _real_outputs(y: ArrayLike) -> Any:
-    return in_precision("y", checks.finite_array("y", y, ndim=1))
+    return in_precision("y", _one_axis(y, FLOATS.format("y")))
 
 
 def _log_normal(mean: Any, log_sd: Any, y: Any) -> Any:
