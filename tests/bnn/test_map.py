@@ -13,7 +13,7 @@ from bnnbook.bnn.map import Settings, fit
 from bnnbook.bnn.train import FitError, FitWarning
 from bnnbook.exact import conjugate_linear
 from bnnbook.models.bayesian_network import Data, Network, regression
-from bnnbook.models.likelihoods import Categorical
+from bnnbook.models.likelihoods import Categorical, HeteroscedasticGaussian
 from bnnbook.models.networks import FullyConnected
 
 RNG = np.random.default_rng(3)
@@ -134,3 +134,10 @@ def test_what_cannot_be_fitted_is_refused_by_name():
     with pytest.raises(FitError, match="MAP failed: diverged"):
         fit(KEY, net, net.data(X, Y), QUICK._replace(learning_rate=1e3, num_refinements=0))
     assert Settings() == map_estimate.DEFAULTS
+
+
+def test_noise_that_changes_and_runs_off_towards_nought_is_told():
+    net = Network(FullyConnected(2, (8,)), HeteroscedasticGaussian(0.3), 3.0, 3.0)
+    data = net.data(X, np.zeros(len(X)))
+    with pytest.warns(FitWarning, match=r"noise sd by MAP is .* of its prior's median.*everywhere"):
+        fit(jax.random.key(0), net, data)

@@ -252,7 +252,7 @@ one, two = (train.search(jax.random.key(0), net, data, settings, 4, validation=d
 assert len(two.params.weights.layers[0].weight.devices()) == 2
 for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two)):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
-predictions = [drawn(run, net, "x", 0.0).predict(x) for run in (one, two)]
+predictions = [drawn(run, net, data, "x", 0.0).predict(x) for run in (one, two)]
 np.testing.assert_allclose(*predictions, rtol=1e-4, atol=1e-4)
 with pytest.raises(ValueError, match="num_devices must be a divisor of the 3 members"):
     train.search(jax.random.key(0), net, data, settings, 3, num_devices=2)

@@ -69,4 +69,4 @@ def fit(
         validation=validation,
         num_devices=num_devices,
     )
-    return drawn(run, network, "deep ensemble", began)
+    return drawn(run, network, data, "deep ensemble", began)

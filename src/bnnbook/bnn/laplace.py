@@ -187,8 +187,8 @@ def fit(
             nought, as a half normal's; under a log-normal prior they find one.
 
     Warns:
-        FitWarning: where the mode was not reached, or the noise or the prior's precision had not
-            settled after ``num_rounds``.
+        FitWarning: where the mode was not reached, the noise or the prior's precision had not
+            settled after ``num_rounds``, or the noise sd has run off towards nought.
     """
     began = time.perf_counter()
     data = check_fit(network, data)
@@ -206,6 +206,8 @@ def fit(
             "Gauss-Newton steps: raise map_steps or newton_steps"
         )
         warnings.warn(message, FitWarning, stacklevel=2)
+    one = jax.tree.map(lambda leaf: leaf[None], top.mode)
+    train.warn_of_collapse(one, network, _name(settings), data)
     if top.change >= SETTLED:
         message = (
             f"noise and prior precision have not settled: in the last of {top.rounds} rounds the "

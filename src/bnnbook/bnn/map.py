@@ -50,22 +50,23 @@ def fit(
     """
     began = time.perf_counter()
     run = train.search(rng_key, network, data, settings, validation=validation)
-    return drawn(run, network, "MAP", began)
+    return drawn(run, network, data, "MAP", began)
 
 
-def drawn(run: Run, network: Network, method: str, began: float) -> Drawn:
+def drawn(run: Run, network: Network, data: Data, method: str, began: float) -> Drawn:
     """What a search came to as what predicts: a chain a member that did not fail, of one draw.
 
     Args:
         run: the search, failures and all.
         network: the network.
+        data: those that were fitted.
         method: a name for tables.
         began: when the fit did, by ``time.perf_counter``.
     """
     run, failed = train.keep(run, method, train.tolerance(network))
-    train.warn_of_collapse(run.params, network, method)
     # Together on one device, wherever they were trained.
     params = jax.device_put(run.params, jax.local_devices()[0])
+    train.warn_of_collapse(params, network, method, data)
     return Drawn(
         network=network,
         method=method,

@@ -118,7 +118,7 @@ def fit(
         validation=validation,
     )
     run, _ = train.keep(found, "MC dropout", train.tolerance(network))
-    train.warn_of_collapse(run.params, network, "MC dropout")
+    train.warn_of_collapse(run.params, network, "MC dropout", data)
     return Dropout(
         network=network,
         method="MC dropout",

@@ -137,7 +137,8 @@ def fit(
     kept, lost = train.keep(_as_run(wandered, run), "SWAG", train.tolerance(network))
     moments, draws, step_sizes = jax.device_get(kept.params)
     params = jax.vmap(jax.vmap(network.unravel))(jnp.asarray(draws))
-    train.warn_of_collapse(params, network, "SWAG")
+    flat = jax.tree.map(lambda leaf: jnp.reshape(leaf, (-1, *leaf.shape[2:])), params)
+    train.warn_of_collapse(flat, network, "SWAG", data)
     return Swag(
         network=network,
         method="SWAG",

@@ -26,7 +26,7 @@ from jaxtyping import Array, Float, Int
 from bnnbook import checks
 from bnnbook.bnn.fitted import check_fit
 from bnnbook.models.bayesian_network import Data, Network, Params
-from bnnbook.models.likelihoods import log_median
+from bnnbook.models.likelihoods import HeteroscedasticGaussian, log_median
 from bnnbook.variational.fit import FitError, FitWarning
 
 Objective = Callable[[Array, Network, Params, Data, int], Any]
@@ -267,20 +267,38 @@ def _reason(run: Ended, i: int, tolerance: float) -> str:
     return ""
 
 
-def warn_of_collapse(params: Params, network: Network, method: str) -> None:
+def warn_of_collapse(params: Params, network: Network, method: str, data: Data) -> None:
     """Warn where a noise sd has run off towards nought, as the mode's does where a network can pass
-    through all data."""
-    prior = network.likelihood.noise_prior
-    if prior is None:
+    through all data.
+
+    Args:
+        params: unknowns, with one axis at the front.
+        network: the network.
+        method: a name for the message.
+        data: those that were fitted, at which noise that changes is looked at.
+    """
+    likelihood = network.likelihood
+    if likelihood.noise_prior is not None:
+        share = float(np.exp(np.min(params.log_noise_sd) - log_median(likelihood.noise_prior)))
+        passes, remedy = "all data", "give noise_sd as a number"
+    elif isinstance(likelihood, HeteroscedasticGaussian):
+        share = float(_least_sd(params, network, data.x)) / likelihood.typical_sd
+        passes, remedy = "data", "take a likelihood whose noise is the same everywhere"
+    else:
         return
-    share = np.exp(np.min(params.log_noise_sd) - log_median(prior))
     if share < COLLAPSED:
         message = (
             f"the noise sd by {method} is {share:.2g} of its prior's median: the network passes "
-            "through all data, as it does where targets are constant, and a mode says nothing of "
-            "the noise there: give noise_sd as a number, or stop early with validation data"
+            f"through {passes}, as it does where targets are constant, and a mode says nothing of "
+            f"the noise there: {remedy}, or stop early with validation data"
         )
         warnings.warn(message, FitWarning, stacklevel=3)
+
+
+@eqx.filter_jit
+def _least_sd(params: Params, network: Network, x: Any) -> Any:
+    """The least sd that any of some unknowns predicts at any point."""
+    return jnp.min(jax.lax.map(lambda one: jnp.min(network.predict(one, x)[:, 1]), params))
 
 
 class _Plan(NamedTuple):
