@@ -42,6 +42,62 @@ def test_a_record_says_what_it_is(name, stored):
     assert size <= 2_000_000
 
 
+def diagnosed_again(name, shift=0.0):
+    """The diagnostics of the stored draws, one chain of f and of the density moved by some sds."""
+    with np.load(store.FOLDER / f"{name}.npz") as stored_arrays:
+        arrays = {key: stored_arrays[key] for key in stored_arrays.files}
+    for part in ("outputs", "log_density"):
+        array = arrays[part] = arrays[part].astype(np.float64)
+        array[0] += shift * array[0].std(axis=0)
+    return run.rediagnosed(arrays)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_record_diagnoses_what_is_stored(name, stored):
+    said, found = stored[name].of_stored, diagnosed_again(name)
+    assert (found["certified"], found["shortfalls"]) == (said["certified"], said["shortfalls"])
+    assert found["diagnostics"].keys() == said["diagnostics"].keys()
+    for part, numbers in said["diagnostics"].items():
+        # Counts are rounded to whole ones, R̂ to four decimals.
+        assert found["diagnostics"][part] == pytest.approx(numbers, rel=1e-3, abs=1e-4)
+    # Mutation: one chain shifted.
+    moved = diagnosed_again(name, 0.5)
+    assert not moved["certified"]
+    for part in ("f", "log_density"):
+        assert moved["diagnostics"][part]["r_hat_max"] > said["diagnostics"][part]["r_hat_max"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_record_says_what_the_sampler_complains_of(name, stored):
+    record, told = stored[name].record, " ".join(stored[name].complaints)
+    depth = record["recipe"]["settings"]["max_tree_depth"]
+    assert ("diverged" in told) == (record["divergences"] > 0)
+    if record["gradients_per_draw"] == 2**depth - 1:  # of all, so of each
+        total = record["num_chains"] * record["num_draws"]
+        assert f"{total} of {total} trajectories stopped" in told
+
+
+@pytest.mark.parametrize(("num_draws", "kept"), [(875, 500), (1500, 1000), (2000, 1000), (7, 9)])
+def test_stored_draws_are_evenly_spaced(num_draws, kept):
+    chosen = run.thinned(num_draws, kept)
+    kept = min(kept, num_draws)
+    assert len(np.unique(chosen)) == kept
+    assert chosen[-1] == num_draws - 1
+    even = np.arange(1, kept + 1) * num_draws / kept - 1
+    assert np.abs(chosen - even).max() <= 0.5
+    # Mutation: a whole stride, which keeps the last part of a run where the ratio is not whole.
+    stride = num_draws - 1 - np.arange(kept)[::-1] * (num_draws // kept)
+    assert (np.abs(stride - even).max() <= 0.5) == (num_draws % kept == 0)
+
+
+def test_outputs_too_large_for_half_precision_are_refused():
+    fine = np.array([1.0, -65504.0])
+    np.testing.assert_array_equal(run.halved(fine), fine)
+    for bad in (70_000.0, np.nan):
+        with pytest.raises(ValueError, match="outputs must be at most 65504 by size"):
+            run.halved(np.array([1.0, bad]))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_predictions_are_those_of_the_likelihood(name, stored):
     found = stored[name]
@@ -147,6 +203,12 @@ def test_what_is_not_there_is_told(tmp_path):
         store.load("boston")
 
 
+def test_a_reference_without_its_record_is_refused(copied):
+    (copied / "diabetes.json").unlink()
+    with pytest.raises(store.StaleReferenceError, match="is not stored, no diabetes"):
+        store.load("diabetes", copied)
+
+
 def test_a_longer_run_keeps_the_digest_and_another_seed_does_not(monkeypatch):
     before, recipe = recipes.task("diabetes").digest, recipes.RECIPES["diabetes"]
     longer = replace(recipe, settings=recipe.settings._replace(num_samples=9000))
@@ -178,3 +240,5 @@ def test_a_run_that_was_stopped_goes_on_and_is_stored(tmp_path, monkeypatch, cap
     record = json.loads((tmp_path / "diabetes.json").read_text("utf8"))
     assert record["num_draws"] == 10
     assert record["num_draws_stored"] == 5
+    assert record["complaints"] == nuts.complaints(parts.stats, small)
+    assert found.of_stored["diagnostics"].keys() == {"f", "log_density", "noise_sd"}

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import time
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from bnnbook import checks
 from bnnbook.bnn import nuts
 from bnnbook.certified.recipes import RECIPES, Task, plain, task
 from bnnbook.evaluation.function_space import Diagnosis, Mixing, diagnose
@@ -28,6 +30,7 @@ BLOCK = 125
 """Steps of each chain between two checkpoints."""
 CHECKPOINTS = Path("_build/references")
 STORE = Path(__file__).parent / "data"
+SCALARS = ("log_density", "noise_sd")
 PACKAGES = ("bnnbook", "jax", "numpyro", "numpy", "equinox", "arviz")
 
 
@@ -125,7 +128,11 @@ def _save(path: Path, arrays: dict[str, Any], *, compress: bool = False) -> None
 
 
 def write(what: Task, run: nuts.Run, seconds: float, store: Path) -> None:
-    """Diagnose all draws, store some of them, and beside them how they came about."""
+    """Diagnose all draws, store some of them, and beside them how they came about.
+
+    Raises:
+        ValueError: where an output is too large for half precision.
+    """
     recipe, network = what.recipe, what.network
     found = nuts.fitted(network, run, None, recipe.settings, seconds)
     outputs, density = found.outputs(what.points), found.log_density(what.data)
@@ -133,16 +140,15 @@ def write(what: Task, run: nuts.Run, seconds: float, store: Path) -> None:
     if found.params.log_noise_sd is not None:
         scalars["noise_sd"] = np.exp(np.asarray(found.params.log_noise_sd))
     diagnosis = diagnose(outputs, scalars, run.vectors)
-    chosen = _thinned(run.vectors.shape[1], recipe.draws_kept)
-    arrays = {"outputs": outputs[:, chosen].astype(np.float16)}
+    chosen = thinned(run.vectors.shape[1], recipe.draws_kept)
+    arrays = {"outputs": halved(outputs[:, chosen])}
     arrays |= {name: array[:, chosen].astype(np.float32) for name, array in scalars.items()}
     if recipe.weights_kept:
-        some = _thinned(len(chosen), recipe.weights_kept)
+        some = thinned(len(chosen), recipe.weights_kept)
         arrays["weights"] = run.vectors[:, chosen[some]]
         arrays["weights_at"] = some
     path = store / f"{recipe.name}.npz"
     _save(path, arrays, compress=True)
-    required = tuple(scalars)
     record = {
         "name": recipe.name,
         "digest": what.digest,
@@ -159,9 +165,9 @@ def write(what: Task, run: nuts.Run, seconds: float, store: Path) -> None:
         "divergences": int(run.stats["diverging"].sum()),
         "accept_prob": round(float(run.stats["accept_prob"].mean()), 3),
         "step_size": [float(f"{s:.4g}") for s in run.stats["step_size"][:, -1]],
-        "certified": diagnosis.certified(required),
-        "shortfalls": list(diagnosis.shortfalls(required)),
-        "diagnostics": _numbers(diagnosis),
+        "complaints": nuts.complaints(run.stats, recipe.settings),
+        **_verdict(diagnosis),
+        "stored": rediagnosed(arrays),
     }
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
     path.with_suffix(".json").write_text(text, "utf8")
@@ -169,10 +175,43 @@ def write(what: Task, run: nuts.Run, seconds: float, store: Path) -> None:
     print("\n".join(record["shortfalls"]), json.dumps(record["diagnostics"], indent=1), flush=True)
 
 
-def _thinned(num_draws: int, kept: int) -> np.ndarray:
-    """Evenly spaced numbers of draws, the last one among them."""
+def thinned(num_draws: int, kept: int) -> np.ndarray:
+    """Numbers of draws, spaced as evenly as whole numbers can be; the last one among them."""
     kept = min(kept, num_draws)
-    return num_draws - 1 - (np.arange(kept)[::-1] * (num_draws // kept))
+    return np.rint(np.linspace(0, num_draws, kept + 1)[1:]).astype(int) - 1
+
+
+def rediagnosed(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The diagnostics and the verdict of what is stored, which is less than the run.
+
+    Args:
+        arrays: those of a reference's file, by name.
+    """
+    names = [name for name in SCALARS if name in arrays]
+    scalars = {name: np.asarray(arrays[name], np.float64) for name in names}
+    return _verdict(diagnose(np.asarray(arrays["outputs"], np.float64), scalars))
+
+
+def _verdict(diagnosis: Diagnosis) -> dict[str, Any]:
+    required = tuple(diagnosis.scalars)
+    return {
+        "certified": diagnosis.certified(required),
+        "shortfalls": list(diagnosis.shortfalls(required)),
+        "diagnostics": _numbers(diagnosis),
+    }
+
+
+def halved(outputs: np.ndarray) -> np.ndarray:
+    """In half precision.
+
+    Raises:
+        ValueError: where a number is too large for it.
+    """
+    most, limit = float(np.abs(outputs).max()), float(np.finfo(np.float16).max)
+    if not most <= limit:
+        expected = f"at most {limit:g} by size, to be stored in half precision"
+        raise checks.fail("outputs", expected, most)
+    return outputs.astype(np.float16)
 
 
 def _numbers(diagnosis: Diagnosis) -> dict[str, dict[str, float]]:

@@ -49,13 +49,25 @@ class Stored:
 
     @property
     def certified(self) -> bool:
-        """Whether the run met every bound of ``evaluation.function_space``."""
+        """Whether all draws of the run met every bound of ``evaluation.function_space``."""
         return bool(self.record["certified"])
 
     @property
     def shortfalls(self) -> tuple[str, ...]:
         """What keeps it from being certified."""
         return tuple(self.record["shortfalls"])
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """What the sampler complained of, which no verdict about its chains' agreement says."""
+        return tuple(self.record["complaints"])
+
+    @property
+    def of_stored(self) -> Mapping[str, Any]:
+        """Of the draws that are stored, fewer than the run's: ``diagnostics`` as in the record,
+        whether they alone would be ``certified``, and their ``shortfalls``."""
+        found: Mapping[str, Any] = self.record["stored"]
+        return found
 
     @property
     def at_test(self) -> xr.DataArray:
@@ -106,8 +118,11 @@ def load(name: str, folder: Path = FOLDER) -> Stored:
     what = task(name)
     path = folder / f"{name}.npz"
     again = f"make it anew: nox -s references -- {name}"
-    if not path.is_file():
-        raise StaleReferenceError(f"the reference {name} is not stored: {again}")
+    for part in (path, path.with_suffix(".json")):
+        if not part.is_file():
+            raise StaleReferenceError(
+                f"the reference {name} is not stored, no {part.name}: {again}"
+            )
     record = json.loads(path.with_suffix(".json").read_text("utf8"))
     if record["digest"] != what.digest:
         raise StaleReferenceError(f"recipe or data of {name} have changed since its run: {again}")
