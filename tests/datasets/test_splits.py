@@ -115,10 +115,10 @@ def test_held_out_values_are_read_once() -> None:
     assert "2.0" not in repr(sealed)
     for copied in (sealed, copy.copy(sealed), copy.deepcopy(sealed)):
         assert copied.opened_by is None
-    assert sealed.open("scores").tolist() == [1.0, 2.0, 3.0]
+    assert sealed.unseal("scores").tolist() == [1.0, 2.0, 3.0]
     for again in (sealed, copy.copy(sealed), copy.deepcopy(sealed)):
         with pytest.raises(AlreadyReadError, match="y_test may be read once, which scores did"):
-            again.open("a second look")
+            again.unseal("a second look")
     assert "read by scores" in repr(sealed)
 
 
@@ -129,7 +129,7 @@ def test_held_out_values_cannot_be_had_by_the_back_door() -> None:
             attempt(sealed)
     assert sealed.opened_by is None
     with pytest.raises(ValueError, match="read-only"):
-        sealed.open("scores")[0] = 5
+        sealed.unseal("scores")[0] = 5
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_held_out_values_cannot_be_had_by_the_back_door() -> None:
         (lambda: published_splits(9, 1, 0.9, -1), "seed must be a whole number of at least 0"),
         (lambda: HeldOut([]), "held_out must be an array with at least one value"),
         (lambda: HeldOut([1.0, np.nan], "y_test"), r"y_test must be finite .* got nan at index"),
-        (lambda: HeldOut([1.0]).open(""), "reader must be the name of who reads"),
+        (lambda: HeldOut([1.0]).unseal(""), "reader must be the name of who reads"),
     ],
 )
 def test_bad_input_is_named(call, message) -> None:

@@ -85,9 +85,9 @@ class HeldOut:
     >>> y_test = HeldOut([1.0, 2.0], name="y_test")
     >>> len(y_test)
     2
-    >>> y_test.open("score_all")
+    >>> y_test.unseal("score_all")
     array([1., 2.])
-    >>> y_test.open("another try")
+    >>> y_test.unseal("another try")
     Traceback (most recent call last):
     ...
     bnnbook.datasets.splits.AlreadyReadError: y_test may be read once, which score_all did
@@ -117,7 +117,7 @@ class HeldOut:
         state = "sealed" if self.opened_by is None else f"read by {self.opened_by}"
         return f"HeldOut({self.name}, {len(self)} values, {state})"
 
-    def open(self, reader: str) -> np.ndarray:
+    def unseal(self, reader: str) -> np.ndarray:
         """The values, this once.
 
         Args:

@@ -321,7 +321,7 @@ def score_all(
         if len(p) != len(held_out):
             expected = f"one row for each of {len(held_out)} points"
             raise checks.fail(f"probabilities[{name!r}]", expected, p.shape)
-    labels = held_out.open("evaluation.classification.score_all")
+    labels = held_out.unseal("evaluation.classification.score_all")
     options: dict[str, Any] = {"num_bins": num_bins, "binning": binning}
     by_method = {name: report(p, labels, **options) for name, p in probabilities.items()}
     return Reports(by_method, np.asarray(labels, np.int64))

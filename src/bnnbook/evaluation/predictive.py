@@ -312,7 +312,7 @@ def score_all(
             if (got := np.shape(interval.width)) != (len(held_out),):
                 expected = f"one interval for each of {len(held_out)} points"
                 raise checks.fail(f"intervals[{name!r}][{p}]", expected, got)
-    y = held_out.open("evaluation.predictive.score_all")
+    y = held_out.unseal("evaluation.predictive.score_all")
     return Scored(
         {name: score(one, y, probabilities) for name, one in fine.items()},
         refused,
