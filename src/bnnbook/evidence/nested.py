@@ -26,7 +26,7 @@ from scipy.special import logsumexp
 
 from bnnbook import checks
 from bnnbook.evidence import prior
-from bnnbook.evidence.record import Evidence, timed
+from bnnbook.evidence.record import Evidence, Sample, timed
 from bnnbook.evidence.target import Target
 
 NUM_SIMULATIONS = 200
@@ -47,6 +47,8 @@ class Peeled(NamedTuple):
     """Likelihoods evaluated to draw the new points."""
     stuck: float
     """The share of slices that found no new point."""
+    points: Float[np.ndarray, "dead dimension"] | None = None
+    """Where each was."""
 
 
 @timed
@@ -70,7 +72,7 @@ def estimate(
     Returns:
         The record, with ``diagnostics["information"]`` (H, in nats), ``["information_error"]``
         (√(H/n), the textbook's standard error), ``["num_dead"]`` and ``["stuck"]``, the share of
-        slices that found no new point.
+        slices that found no new point; and all points as its ``sample``.
 
     Raises:
         ValueError: where a number does not fit, the target cannot draw from its prior, its
@@ -88,6 +90,7 @@ def estimate(
     # BlackJAX broadcasts over axes that it adds.
     with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
         peeled = _peel(for_points, target, first.points, steps, tolerance)
+        log_weights = _log_weights(for_shares, peeled)
         log_z, information = _weigh(for_shares, peeled)
     value = target.check_estimate(log_z.mean() + first.log_share)
     error = float(np.hypot(log_z.std(ddof=1), first.share_error))
@@ -98,7 +101,10 @@ def estimate(
         "stuck": peeled.stuck,
     }
     used = first.num_evaluations + peeled.num_evaluations
-    return Evidence(value, error, used, diagnostics=diagnostics)
+    assert peeled.points is not None
+    shares = np.exp(log_weights - log_z[:, None]).mean(axis=0)
+    sample = Sample(peeled.points[None], shares[None] / shares.sum())
+    return Evidence(value, error, used, diagnostics=diagnostics, sample=sample)
 
 
 def _peel(
@@ -118,10 +124,11 @@ def _peel(
     sizes = (num_live, num_steps)
     start = target.compiled(("nested start", *sizes), lambda: sampler.init)
     advance = target.compiled(("nested", *sizes), lambda: _round(sampler))
-    state, dead, evaluations, stuck = start(points), [], 0, 0
+    state, dead, buried, evaluations, stuck = start(points), [], [], 0, 0
     for count in range(MAX_ROUNDS):
         state, batch = advance(jax.random.fold_in(rng_key, count), state)
         dead.append(np.ravel(batch.log_likelihood))
+        buried.append(np.asarray(batch.points).reshape(-1, target.dimension))
         evaluations += int(batch.num_evaluations)
         stuck += int(batch.stuck)
         left = float(state.integrator.logZ_live - state.integrator.logZ)
@@ -130,15 +137,17 @@ def _peel(
             break
     else:
         raise checks.fail("target", f"within reach of {MAX_ROUNDS} rounds", f"{left:.3g} left")
-    alive = np.sort(np.asarray(state.particles.loglikelihood))
-    log_likelihood = np.concatenate([*dead, alive])
+    alive = np.asarray(state.particles.loglikelihood)
+    order = np.argsort(alive, kind="stable")
+    log_likelihood = np.concatenate([*dead, alive[order]])
+    places = np.concatenate([*buried, np.asarray(state.particles.position)[order]])
     target.check_estimate(log_likelihood.max())
     _check_plateaus(log_likelihood)
     batch_counts = num_live - np.arange(num_live // BATCHES)
     counts = np.tile(batch_counts, (len(log_likelihood) - num_live) // len(batch_counts))
     counts = np.concatenate([counts, np.arange(num_live, 0, -1)]).astype(float)
     num_slices = num_steps * (len(log_likelihood) - num_live)
-    return Peeled(log_likelihood, counts, evaluations, stuck / num_slices)
+    return Peeled(log_likelihood, counts, evaluations, stuck / num_slices, places)
 
 
 class Round(NamedTuple):
@@ -146,6 +155,8 @@ class Round(NamedTuple):
 
     log_likelihood: Any
     """Of the points that died, lowest first, shape (batch, point)."""
+    points: Any
+    """Where they were."""
     num_evaluations: Any
     """Likelihoods evaluated."""
     stuck: Any
@@ -160,11 +171,12 @@ def _round(sampler: SamplingAlgorithm) -> Callable[..., Any]:
         moves = info.update_info
         # The two ends of the first bracket are looked at before it grows.
         used = (moves.num_expansions + moves.num_shrink + 2).sum()
-        return state, Round(info.particles.loglikelihood, used, jnp.sum(~moves.is_accepted))
+        died, failed = info.particles, jnp.sum(~moves.is_accepted)
+        return state, Round(died.loglikelihood, died.position, used, failed)
 
     def advance(rng_key: jax.Array, state: Any) -> Any:
         state, rounds = jax.lax.scan(batch, state, jax.random.split(rng_key, BATCHES))
-        return state, Round(rounds[0], rounds[1].sum(), rounds[2].sum())
+        return state, Round(rounds[0], rounds[1], rounds[2].sum(), rounds[3].sum())
 
     return advance
 
@@ -177,15 +189,20 @@ def _check_plateaus(log_likelihood: Float[np.ndarray, " dead"]) -> None:
         raise checks.fail("target", "of a likelihood without plateaus", got)
 
 
-def _weigh(rng_key: jax.Array, peeled: Peeled) -> tuple[Float[np.ndarray, " simulation"], float]:
-    """Log evidences, one for each simulation of the shares of mass, and the information."""
+def _log_weights(rng_key: jax.Array, peeled: Peeled) -> Float[np.ndarray, "simulation dead"]:
+    """Log shares of mass times likelihoods, a row a simulation of the shares."""
     shape = (NUM_SIMULATIONS, len(peeled.num_live))
     losses = np.asarray(jax.random.exponential(rng_key, shape)) / peeled.num_live
     before = losses - np.cumsum(losses, axis=1)
     log_shares = np.log(-np.expm1(-losses))
     # The last point stands for all that is left.
     log_shares[:, -1] = 0.0
-    log_weights = before + log_shares + peeled.log_likelihood
+    return np.asarray(before + log_shares + peeled.log_likelihood)
+
+
+def _weigh(rng_key: jax.Array, peeled: Peeled) -> tuple[Float[np.ndarray, " simulation"], float]:
+    """Log evidences, one for each simulation of the shares of mass, and the information."""
+    log_weights = _log_weights(rng_key, peeled)
     log_z = logsumexp(log_weights, axis=1)
     share = np.exp(log_weights - log_z[:, None])
     information = (share * peeled.log_likelihood).sum(axis=1) - log_z

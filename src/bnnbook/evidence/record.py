@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import NamedTuple
 
 import arviz as az
 import numpy as np
@@ -19,6 +20,15 @@ from jaxtyping import Float
 
 from bnnbook import checks
 from bnnbook.pareto import GREATEST_PARETO_K, pareto_k
+
+
+class Sample(NamedTuple):
+    """Weighted points of the posterior, by which one sees where a method has been."""
+
+    points: Float[np.ndarray, "crowd point dimension"]
+    """Where they are; crowds know nothing of each other."""
+    weights: Float[np.ndarray, "crowd point"]
+    """What each stands for; all together they sum to one."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,8 @@ class Evidence:
     """Wall time, compilation included where the target was new; :func:`timed` fills it in."""
     diagnostics: Mapping[str, float | str] = field(default_factory=dict)
     """What the method says of itself, such as ``pareto_k``, ``error`` or a ``note``."""
+    sample: Sample | None = field(default=None, compare=False, repr=False)
+    """Where the method ended, or passed; of SMC and nested sampling."""
 
     def __post_init__(self) -> None:
         checks.finite("log_evidence", self.log_evidence)

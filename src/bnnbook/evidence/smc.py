@@ -27,7 +27,7 @@ from bnnbook import checks
 from bnnbook.evidence import prior
 from bnnbook.evidence.harmonic_mean import relative_error
 from bnnbook.evidence.moves import difference_moves
-from bnnbook.evidence.record import Evidence, tail_shape, timed
+from bnnbook.evidence.record import Evidence, Sample, tail_shape, timed
 from bnnbook.evidence.target import Target
 
 TARGET_ESS = 0.5
@@ -56,7 +56,8 @@ def estimate(
 
     Returns:
         The record, with the mean number of ``diagnostics["stages"]`` and the k̂ of the crowds'
-        estimates.
+        estimates; and the particles at the end as its ``sample``, a crowd's weights in proportion
+        to its estimate.
 
     Raises:
         ValueError: where a number is too small, the target cannot draw from its prior, or its
@@ -73,7 +74,7 @@ def estimate(
     # BlackJAX's resampling broadcasts over an axis that it adds.
     with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
         found = temper(jax.random.split(for_crowds, num_crowds), crowds)
-    log_z, temperature, stages = (np.asarray(part) for part in found)
+    log_z, temperature, stages, points, weights = (np.asarray(part) for part in found)
     value = target.check_estimate(logsumexp(log_z) - np.log(num_crowds) + first.log_share)
     if temperature.min() < 1:
         expected = f"within reach of {MAX_STAGES} stages"
@@ -82,13 +83,16 @@ def estimate(
     diagnostics = {"stages": float(stages.mean()), "pareto_k": tail_shape(log_z)}
     # A stage starts its moves by an evaluation, weighs their end, and looks for the next t.
     used = first.num_evaluations + num_particles * (steps + 3) * int(stages.sum())
-    return Evidence(value, error, used, diagnostics=diagnostics)
+    weights = weights * np.exp(log_z - logsumexp(log_z))[:, None]
+    sample = Sample(points, weights / weights.sum())
+    return Evidence(value, error, used, diagnostics=diagnostics, sample=sample)
 
 
 def tempering(target: Target, num_steps: int) -> Callable[..., Any]:
     """The crowds' way from the prior to the posterior, one after the other, for JAX to trace.
 
-    From keys and particles to log evidences, the temperatures reached, and the stages.
+    From keys and particles to log evidences, the temperatures reached, the stages, and the
+    particles at the end with their weights.
     """
     metropolis = random_walk.build_additive_step()
 
@@ -125,6 +129,6 @@ def tempering(target: Target, num_steps: int) -> Callable[..., Any]:
         state = state._replace(tempering_param=jnp.zeros(()))
         start = (rng_key, state, jnp.zeros(()), 0)
         _, state, log_z, count = jax.lax.while_loop(unfinished, stage, start)
-        return log_z, state.tempering_param, count
+        return log_z, state.tempering_param, count, state.particles, state.weights
 
     return lambda rng_keys, crowds: jax.lax.map(run, (rng_keys, crowds))
