@@ -5,7 +5,9 @@ r"""Posteriors of other temperatures: warmer ones doubt more, colder ones less.
 
 Two things are called a posterior of temperature T. Raising the whole of it to 1/T (Wenzel et al.
 2020) also narrows the prior when it is cold; raising the likelihood alone, as if each datum had
-been seen 1/T times, leaves the prior as it was. Either must be said with every temperature.
+been seen 1/T times, leaves the prior as it was. Either must be said with every temperature. And
+the coordinates: a density raised to a power is not the same in others. Here they are those of
+``Params``, so with log σ among the unknowns its Jacobian is raised to 1/T with the prior.
 Chapter "Approximate posteriors, scored" compares them.
 """
 
