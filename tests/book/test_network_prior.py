@@ -122,3 +122,25 @@ def test_r_hat_is_one_for_chains_alike_and_large_for_chains_apart():
 def test_bad_settings_are_named(change, names):
     call = "(() => { try { M.checked(settings); } catch (e) { return e.message; } return ''; })()"
     assert names in in_node(MODULE, call, settings=SETTINGS | change)
+
+
+def in_gap(**change):
+    """Mean and sd of f in the middle of the gap, at a datum and at 0.5, as in the figure."""
+    x = [-2.1, -1.8, -1.6, -1.4, -1.2, -1.0, -0.8, 0.9, 1.1, 1.3, 1.5, 1.7, 1.9, 2.1]
+    y = (np.sin(2.2 * np.array(x)) + 0.3 * np.array(x)).tolist()
+    settings = SETTINGS | {"width": 20, "inner_scale": 3, "noise_sd": 0.1, "x": x, "y": y} | change
+    draws = curves(settings)[..., [2, 1, 3]]  # at 0, −1.5 and 0.5
+    return draws.mean((0, 1)), draws.std((0, 1))
+
+
+def test_what_the_page_tells_the_reader_to_try_is_so():
+    _, usual = in_gap()
+    _, small = in_gap(inner_scale=0.2)
+    _, large = in_gap(inner_scale=20)
+    line_mean, line = in_gap(activation="none (a line)")
+    _, loud = in_gap(noise_sd=1)
+    assert small[0] < 0.6 * usual[0] < usual[0] < large[0]
+    # The line is sure, and wrong.
+    assert line.max() < 0.1
+    assert abs(line_mean[2] - np.sin(1.1) - 0.15) > 3 * line[2]
+    assert loud[1] > 3 * usual[1]
