@@ -13,10 +13,10 @@ largest shift of the posterior mean of f and of the noise's logarithm from the f
 standard errors: above 4 or so one of the two is wrong; where R̂ of f is above 1.01 the ESS means
 little. The ratio is ours over that row, of the first rate.
 
-The first rows are the levers: the acceptance aimed at, a mass matrix, tree depth, chains one after
-the other or side by side. MCLMC gets as many gradients as our NUTS. PyMC and nutpie, which are not
-installed everywhere, run on one core. Called by
-hand it takes the number of draws, 1000 where none is given.
+The first rows are the levers: the acceptance aimed at, a mass matrix, tree depth, the precision,
+chains one after the other or side by side. MCLMC gets as many gradients as our NUTS. PyMC and
+nutpie, which are not installed everywhere, run on one core. Called by hand it takes the number of
+draws, 1000 where none is given.
 """
 
 import importlib.util
@@ -58,6 +58,11 @@ def ours(net, data, key, **changed):
     state = nuts.start(key, net, data, settings)
     _, run = nuts.advance(net, data, state, settings, WARMUP + DRAWS)
     return run.vectors[:, WARMUP:], int(run.stats["num_steps"].sum())
+
+
+def in_float64(net, data, key):
+    with jax.enable_x64(True):
+        return ours(net, net.data(np.asarray(data.x), np.asarray(data.y)), key)
 
 
 def starts(net, key):
@@ -189,6 +194,7 @@ def samplers(net, data):
         "ours, depth 8": {"max_tree_depth": 8},
     }
     found = {name: partial(ours, net, data, **changed) for name, changed in mine.items()}
+    found["ours, float64"] = partial(in_float64, net, data)
     found["NumPyro, as it comes"] = partial(numpyro_default, net, data)
     found["BlackJAX NUTS"] = partial(blackjax_nuts, net, data, keep={})
     found["BlackJAX MCLMC"] = partial(blackjax_mclmc, net, data, keep={})
