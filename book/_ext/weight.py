@@ -24,12 +24,15 @@ MOST_KIB_AT_FIRST = 450
 MOST_KIB = 1000
 """Of all that is fetched, figures included."""
 
-#: Scrolls through a page, so that what loads lazily is loaded.
+#: Scrolls through a page, so that what loads lazily is loaded, and a little back, which shows the
+#: theme's button for the way to the top.
 SCROLL = """async () => {
   for (let y = 0; y < document.body.scrollHeight; y += innerHeight) {
     scrollTo({ top: y, behavior: "instant" });
     await new Promise(requestAnimationFrame);
   }
+  scrollBy({ top: -innerHeight, behavior: "instant" });
+  await new Promise(requestAnimationFrame);
 }"""
 #: What the page in a browser has fetched: pairs of an address and its compressed bytes.
 LOADED = """() => ["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind))
