@@ -18,17 +18,17 @@ KEY = jax.random.key(4)
 def test_simulated_shares_have_their_law():
     # With all likelihoods 1 the shares add to the whole, whatever they are.
     counts = np.concatenate([np.full(300, 50.0), np.arange(50.0, 0, -1)])
-    log_z, information = nested._weigh(KEY, Peeled(np.zeros(350), counts, 0, 0.0))
+    log_z, information, _ = nested._weigh(KEY, Peeled(np.zeros(350), counts, 0, 0.0))
     np.testing.assert_allclose(log_z, 0, atol=1e-12)
     assert information == pytest.approx(0, abs=1e-12)
     # With all of it after the 300th death log Z is minus a sum of 300 exponentials of mean 1/50.
     values = np.where(np.arange(350) < 300, -1e9, 0.0)
-    log_z, _ = nested._weigh(KEY, Peeled(values, counts, 0, 0.0))
+    log_z, *_ = nested._weigh(KEY, Peeled(values, counts, 0, 0.0))
     assert abs(log_z.mean() + 6) < 4 * np.sqrt(300) / 50 / np.sqrt(nested.NUM_SIMULATIONS)
     ratio = log_z.var(ddof=1) / (300 / 50**2)
     assert abs(ratio - 1) < 4 * np.sqrt(2 / nested.NUM_SIMULATIONS)
     # Mutation: one live point less at each death.
-    wrong, _ = nested._weigh(KEY, Peeled(values, counts * 49 / 50, 0, 0.0))
+    wrong, *_ = nested._weigh(KEY, Peeled(values, counts * 49 / 50, 0, 0.0))
     assert abs(wrong.mean() + 6) > abs(log_z.mean() + 6)
 
 

@@ -90,8 +90,7 @@ def estimate(
     # BlackJAX broadcasts over axes that it adds.
     with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
         peeled = _peel(for_points, target, first.points, steps, tolerance)
-        log_weights = _log_weights(for_shares, peeled)
-        log_z, information = _weigh(for_shares, peeled)
+        log_z, information, shares = _weigh(for_shares, peeled)
     value = target.check_estimate(log_z.mean() + first.log_share)
     error = float(np.hypot(log_z.std(ddof=1), first.share_error))
     diagnostics = {
@@ -102,7 +101,6 @@ def estimate(
     }
     used = first.num_evaluations + peeled.num_evaluations
     assert peeled.points is not None
-    shares = np.exp(log_weights - log_z[:, None]).mean(axis=0)
     sample = Sample(peeled.points[None], shares[None] / shares.sum())
     return Evidence(value, error, used, diagnostics=diagnostics, sample=sample)
 
@@ -189,21 +187,19 @@ def _check_plateaus(log_likelihood: Float[np.ndarray, " dead"]) -> None:
         raise checks.fail("target", "of a likelihood without plateaus", got)
 
 
-def _log_weights(rng_key: jax.Array, peeled: Peeled) -> Float[np.ndarray, "simulation dead"]:
-    """Log shares of mass times likelihoods, a row a simulation of the shares."""
+def _weigh(
+    rng_key: jax.Array, peeled: Peeled
+) -> tuple[Float[np.ndarray, " simulation"], float, Float[np.ndarray, " dead"]]:
+    """Log evidences, one for each simulation of the shares of mass, the information, and what of
+    the evidence each point stands for."""
     shape = (NUM_SIMULATIONS, len(peeled.num_live))
     losses = np.asarray(jax.random.exponential(rng_key, shape)) / peeled.num_live
     before = losses - np.cumsum(losses, axis=1)
     log_shares = np.log(-np.expm1(-losses))
     # The last point stands for all that is left.
     log_shares[:, -1] = 0.0
-    return np.asarray(before + log_shares + peeled.log_likelihood)
-
-
-def _weigh(rng_key: jax.Array, peeled: Peeled) -> tuple[Float[np.ndarray, " simulation"], float]:
-    """Log evidences, one for each simulation of the shares of mass, and the information."""
-    log_weights = _log_weights(rng_key, peeled)
+    log_weights = before + log_shares + peeled.log_likelihood
     log_z = logsumexp(log_weights, axis=1)
     share = np.exp(log_weights - log_z[:, None])
     information = (share * peeled.log_likelihood).sum(axis=1) - log_z
-    return log_z, float(information.mean())
+    return log_z, float(information.mean()), share.mean(axis=0)
