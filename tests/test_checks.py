@@ -49,6 +49,7 @@ def test_whole_numbers():
         ([1.0], {"ndim": 2}, r"x must have 2 axes, got shape \(1,\)"),
         (["a"], {}, r"x must be an array of real numbers, got \['a'\]"),
         ([1j], {}, "x must be an array of real numbers"),
+        (["a"], {"remedy": "number it"}, r"real numbers, got \['a'\]: number it$"),
         ([[1], [1, 2]], {}, "all rows of one length"),
         (math.nan, {}, r"x must be finite everywhere, got nan at index \[\]"),
     ],

@@ -1,18 +1,14 @@
 """What readers have cited stays where it was."""
 
-from pathlib import Path
-
 import pytest
 
 import addresses
-import build
 from execute import Project
-
-ROOT = Path(__file__).parents[2]
+from small_site import PROJECT, SITE
 
 
 def test_no_promised_address_is_gone():
-    gone = set(addresses.promised(Project(ROOT))) - set(addresses.current(Project(ROOT)))
+    gone = set(addresses.promised(PROJECT)) - set(addresses.current(PROJECT))
     assert gone == set(), "keep the label, or the page's name, that readers have cited"
 
 
@@ -26,11 +22,10 @@ def test_pages_and_labels_are_found(tmp_path):
 
 @pytest.mark.site
 def test_every_promised_address_is_in_the_site():
-    site = build.site_of(Project(ROOT, "smoke"))
     built = {
-        f"{doc}.html": {tag["id"] for tag in page.select("[id]")} for doc, page in site.built()
+        f"{doc}.html": {tag["id"] for tag in page.select("[id]")} for doc, page in SITE.built()
     }
-    for address in addresses.promised(site.project):
+    for address in addresses.promised(PROJECT):
         page, _, anchor = address.partition("#")
         assert page in built, address
         assert not anchor or anchor.lower().replace("_", "-") in built[page], address

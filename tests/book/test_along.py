@@ -1,7 +1,6 @@
 """The book to take along: an EPUB that EPUBCheck accepts, a PDF with outline and tags, a zip."""
 
 import zipfile
-from pathlib import Path
 
 import pypdf
 import pytest
@@ -9,15 +8,13 @@ from bs4 import BeautifulSoup
 
 import along
 import browser
-import build
 import citing
 import epub_book
 import gates
 import pdf_book
 from execute import Project
+from small_site import PROJECT, ROOT, SITE
 
-ROOT = Path(__file__).parents[2]
-SMALL = Project(ROOT, "smoke")
 PAGE = """<?xml version="1.0" encoding="UTF-8"?>
 <html xmlns="http://www.w3.org/1999/xhtml"><head><link rel="stylesheet" href="gone.css"/>
 <script>x</script></head><body><section id="one"><p id="one">p</p>
@@ -125,11 +122,11 @@ def test_a_book_that_is_slow_to_parse_is_printed_to_its_end(tmp_path):
 @pytest.mark.site
 @pytest.mark.slow
 def test_the_epub_of_the_small_book_is_valid():
-    path = epub_book.make(SMALL)
+    path = epub_book.make(PROJECT)
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         assert names[0] == "mimetype"
-        for doc in SMALL.pages():
+        for doc in PROJECT.pages():
             assert any(name.endswith(f"{doc}.xhtml") for name in names), doc
         chapter = archive.read("book/bayes-theorem.xhtml").decode()
     assert "<math" in chapter
@@ -144,7 +141,7 @@ def test_the_epub_of_the_small_book_is_valid():
 @pytest.mark.site
 @pytest.mark.slow
 def test_the_pdf_of_the_small_book_has_outline_tags_and_links():
-    path = pdf_book.make(SMALL, build.site_of(SMALL).html)
+    path = pdf_book.make(PROJECT, SITE.html)
     pdf = pypdf.PdfReader(path)
     root = pdf.trailer["/Root"]
     book = citing.read_book(ROOT / "CITATION.cff")
@@ -153,7 +150,7 @@ def test_the_pdf_of_the_small_book_has_outline_tags_and_links():
     assert "/StructTreeRoot" in root
     assert root["/Lang"] == "en-GB"
     titles = " / ".join(str(entry.title) for entry in flat(pdf.outline))
-    for doc, page in gates.Site(SMALL, build.site_of(SMALL).html).built():
+    for doc, page in SITE.built():
         heading = page.select_one("article h1")
         heading.select_one(".headerlink").decompose()
         assert words(heading.get_text()) in words(titles), doc
@@ -189,7 +186,7 @@ def foreign(url):
 @pytest.mark.slow
 def test_the_zip_reads_offline(tmp_path):
     """Unpacked anywhere and opened as files, pages show, and ask for nothing that is not there."""
-    with zipfile.ZipFile(along.zip_site(SMALL, build.site_of(SMALL).html)) as archive:
+    with zipfile.ZipFile(along.zip_site(PROJECT, SITE.html)) as archive:
         archive.extractall(tmp_path)
     executable = browser.find_or_install(install=True)
     assert executable, "these checks need a Chromium"
@@ -203,7 +200,7 @@ def test_the_zip_reads_offline(tmp_path):
                 request.url.startswith(("file:", "data:")) or failed.append(request.url)
             ),
         )
-        for doc in SMALL.pages():
+        for doc in PROJECT.pages():
             page.goto((tmp_path / along.NAME / f"{doc}.html").as_uri(), wait_until="load")
             assert page.locator("article h1:visible").count() == 1
         assert failed == []

@@ -7,18 +7,16 @@ import shutil
 import subprocess
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 import browser
 import environments
-from execute import Project, code_cells, notebook
+from execute import code_cells, notebook
+from small_site import EXECUTED, PROJECT
 
 pytestmark = [pytest.mark.slow, pytest.mark.site]
 
-PROJECT = Project(Path(__file__).parents[2], "smoke")
-EXECUTED = [doc for doc in PROJECT.pages() if notebook(PROJECT, doc) is not None]
 LOCK = "requirements/jupyterlab.txt"
 USED = ("README.md", "pyproject.toml", "LICENSE", "LICENSE-TEXT", "binder", "book", "src")
 FOREIGN = ("JUPYTER", "IPYTHON", "XDG_", "BNNBOOK", "PYTHON", "MPL", "PIP_")

@@ -1,15 +1,10 @@
 """Lighthouse's verdict is read right, and is what the book wants for every page."""
 
-from pathlib import Path
-
 import pytest
 
 import browser
 import lighthouse
-from execute import Project
-
-ROOT = Path(__file__).parents[2]
-PAGES = Project(ROOT, "smoke").pages()
+from small_site import DOCS, SITE
 
 
 def report(performance, audit=1):
@@ -40,10 +35,9 @@ def test_a_page_that_falls_short_is_named_with_what_cost_it():
 
 @pytest.mark.site
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", DOCS)
 def test_a_page_is_perfect_where_perfection_is_due(page):
     """On a phone's settings. Speed is measured by ``nox -s lighthouse``, bytes by a gate."""
-    html = ROOT / "_build/smoke/_build/html"
     executable = browser.find_or_install(install=True)
-    (scores,) = lighthouse.measure(html, [page], executable, 1, lighthouse.CATEGORIES[1:])
+    (scores,) = lighthouse.measure(SITE.html, [page], executable, 1, lighthouse.CATEGORIES[1:])
     assert scores.failures() == []

@@ -3,15 +3,14 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
 
 import execute
 from execute import Kept, Project
+from small_site import PROJECT, ROOT
 
-ROOT = Path(__file__).parents[2]
 BOUND = 1228  # 1.2 GiB in MiB
 HUNGRY = "book/bayesian-regression"
 UNDER_A_LIMIT = """
@@ -36,9 +35,8 @@ def too_big(project):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows tells no child's peak memory")
 def test_every_page_s_peak_is_under_1_2_gib():
     """What the small build measured: the most memory that was resident at once, page by page."""
-    project = Project(ROOT, "smoke")
-    assert execute.load_kept(project, HUNGRY), "nox -s tests builds the small site first"
-    assert too_big(project) == {}
+    assert execute.load_kept(PROJECT, HUNGRY), "nox -s tests builds the small site first"
+    assert too_big(PROJECT) == {}
 
 
 def test_a_page_over_the_bound_is_named_with_its_peak(tmp_path):

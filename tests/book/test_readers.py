@@ -4,18 +4,10 @@ from pathlib import Path
 
 import pytest
 
-import browser
-import gates
-import server
-from execute import Project, notebook
+from small_site import CHAPTERS, DOCS, EXECUTED
 
 pytestmark = [pytest.mark.site, pytest.mark.slow]
 
-ROOT = Path(__file__).parents[2]
-SITE = gates.Site(Project(ROOT, "smoke"), ROOT / "_build/smoke/_build/html")
-DOCS = SITE.project.pages()
-EXECUTED = [doc for doc in DOCS if notebook(SITE.project, doc) is not None]
-CHAPTERS = [doc for doc in EXECUTED if doc not in ("book/index", "book/from-the-edward-tutorial")]
 PHONE, DESKTOP = 390, 1280
 #: Marks what the Tab key must reach; of radio buttons with one name only the chosen one.
 STOPS = """() => {
@@ -49,23 +41,10 @@ CUT = """() => [...document.querySelectorAll("article :is(pre, table, figure, im
   .map((e) => e.outerHTML.slice(0, 120))"""
 
 
-@pytest.fixture(scope="module")
-def site():
-    """A browser and the address of the small site, under a path of its own."""
-    path = browser.find_or_install(install=True)
-    assert path, "these checks need a Chromium"
-    assert SITE.html.is_dir(), "nox -s tests builds the small site first"
-    with (
-        server.serving(SITE.html, prefix="/book-of-bayes/") as address,
-        browser.chromium(path) as chromium,
-    ):
-        yield chromium, address
-
-
 @pytest.fixture
-def opened(site):
+def opened(served):
     """A function that opens a page of the book for one kind of reader."""
-    chromium, address = site
+    chromium, address = served
     contexts = []
 
     def open_page(doc, width=DESKTOP, **reader):
@@ -163,6 +142,7 @@ def test_without_scripts_nothing_is_missing_and_nothing_is_dead(opened, doc):
     """The same words and pictures, interactive figures by their fallback, and no idle button."""
     plain = opened(doc, java_script_enabled=False)
     assert plain.locator("article h1:visible").count() == 1
+    assert doc not in CHAPTERS or plain.locator(".cell_input pre:visible").count() > 5
     for button in plain.locator("button:visible").all():
         button.focus()
         menu = plain.locator(".dropdown-menu:visible")

@@ -7,13 +7,10 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
-import browser
 import lean
 import searching
-import server
+from small_site import ROOT, SITE
 
-ROOT = Path(__file__).parents[2]
-HTML = ROOT / "_build/smoke/_build/html"
 QUESTIONS = tomllib.loads(
     (Path(__file__).parent / "search_questions.toml").read_text("utf8"),
 )["question"]
@@ -75,21 +72,15 @@ def test_a_part_of_a_section_is_right_and_its_neighbour_is_not():
 
 
 @pytest.fixture(scope="module")
-def opened():
+def opened(served):
     """A page of the site under a subpath, and what it asked of others or complained of."""
-    path = browser.find_or_install(install=True)
-    assert path, "these checks need a Chromium"
-    assert HTML.is_dir(), "nox -s tests builds the small site first"
-    with (
-        server.serving(HTML, prefix="/book-of-bayes/") as address,
-        browser.chromium(path) as chromium,
-    ):
-        page, bad = chromium.new_page(), []
-        page.on("request", lambda r: None if r.url.startswith(address) else bad.append(r.url))
-        page.on("pageerror", lambda error: bad.append(str(error)))
-        page.on("dialog", lambda dialog: (bad.append(dialog.message), dialog.dismiss()))
-        page.goto(f"{address}book/index.html")
-        yield page, address, bad
+    chromium, address = served
+    page, bad = chromium.new_page(), []
+    page.on("request", lambda r: None if r.url.startswith(address) else bad.append(r.url))
+    page.on("pageerror", lambda error: bad.append(str(error)))
+    page.on("dialog", lambda dialog: (bad.append(dialog.message), dialog.dismiss()))
+    page.goto(f"{address}book/index.html")
+    return page, address, bad
 
 
 def ask(page, query, key="Control+k"):
@@ -107,8 +98,8 @@ def ask(page, query, key="Control+k"):
 @pytest.fixture(scope="module")
 def soups():
     """The pages of the small site."""
-    paths = sorted(HTML.glob("book/*.html"))
-    return {path.relative_to(HTML).as_posix(): lean.parsed(path) for path in paths}
+    paths = sorted(SITE.html.glob("book/*.html"))
+    return {path.relative_to(SITE.html).as_posix(): lean.parsed(path) for path in paths}
 
 
 @pytest.mark.site

@@ -17,43 +17,20 @@ import nbformat
 import pytest
 from pybtex.database import parse_file
 
-import browser
 import citing
 import downloads
 import gates
 import page_runs
-import server
-from execute import Project, code_cells, load_kept, notebook
+from execute import code_cells, load_kept, notebook
+from small_site import CHAPTERS, EXECUTED, SITE
 
 pytestmark = pytest.mark.site
 
-SITE = gates.Site(
-    Project(Path(__file__).parents[2], "smoke"),
-    Path(__file__).parents[2] / "_build/smoke/_build/html",
-)
-EXECUTED = [doc for doc in SITE.project.pages() if notebook(SITE.project, doc) is not None]
 RUN_NOTEBOOK = """
 import sys, nbclient, nbformat
 nbclient.NotebookClient(nbformat.read(sys.argv[1], as_version=4), timeout=300).execute()
 """
-CHAPTERS = [doc for doc in EXECUTED if doc not in ("book/index", "book/from-the-edward-tutorial")]
 BOOK = citing.read_book(SITE.project.root / "CITATION.cff")
-#: What a reader types, and the page that answers it.
-QUERIES = {
-    "least squares as maximum likelihood": "linear-regression",
-    "float32 wrong sign longley": "linear-regression",
-    "what does a standard error mean": "linear-regression",
-    "overfitting polynomial degree": "linear-regression",
-    "normal equations": "linear-regression",
-    "conjugate prior beta binomial": "bayes-theorem",
-    "medical test false positive": "bayes-theorem",
-    "prior predictive check": "bayes-theorem",
-    "credible interval or confidence interval": "bayes-theorem",
-    "Lindley's paradox Bayes factor": "model-evidence",
-    "bridge sampling harmonic mean": "model-evidence",
-    "how to cite this book": "how-to-cite",
-    "normal distribution second argument standard deviation": "notation",
-}
 
 
 @pytest.fixture(scope="module")
@@ -63,15 +40,10 @@ def pages():
 
 
 @pytest.fixture(scope="module")
-def opened():
+def opened(served):
     """A browser page and the address of the served site."""
-    path = browser.find_or_install(install=True)
-    assert path, "these checks need a Chromium"
-    with (
-        server.serving(SITE.html, prefix="/book-of-bayes/") as address,
-        browser.chromium(path) as chromium,
-    ):
-        yield chromium.new_page(), address
+    chromium, address = served
+    return chromium.new_page(), address
 
 
 def test_every_static_gate_passes():
@@ -187,55 +159,6 @@ def test_pages_are_chained_by_previous_and_next(pages):
         assert pages[after].select_one("a.left-prev")["href"] == f"{Path(before).name}.html"
 
 
-def answers(page, query):
-    """The addresses of the search dialog's answers to a query."""
-    if not page.locator("dialog[open]").count():
-        page.keyboard.press("Control+k")
-    page.locator("dialog input").fill(query)
-    page.wait_for_function(
-        "q => document.querySelector('.bnn-search-status').textContent.includes('“' + q + '”')",
-        arg=query,
-    )
-    links = page.locator(".bnn-search-results a")
-    return links.evaluate_all("links => links.map(link => link.href)")
-
-
-@pytest.mark.parametrize("query", QUERIES)
-def test_a_query_leads_to_its_page(opened, query):
-    page, address = opened
-    if not page.url.startswith(address):
-        page.goto(f"{address}book/index.html")
-    names = [Path(url.partition("#")[0]).name for url in answers(page, query)[:3]]
-    assert f"{QUERIES[query]}.html" in names
-
-
-@pytest.mark.parametrize(
-    "query", ["qqqqzzzz", "?!…", "<img src=x onerror=alert(1)>", "a b " * 2500]
-)
-def test_an_odd_query_gets_a_calm_answer(opened, query):
-    page, address = opened
-    failures = []
-    page.on("pageerror", lambda error: failures.append(error))
-    page.on("dialog", lambda dialog: (failures.append(dialog.message), dialog.dismiss()))
-    page.goto(f"{address}book/index.html")
-    page.keyboard.press("Control+k")
-    page.locator("dialog input").fill(query)
-    page.wait_for_function("() => document.querySelector('.bnn-search-status').textContent")
-    assert failures == []
-    assert page.locator(".bnn-search-status img").count() == 0
-
-
-def test_the_search_dialog_opens_by_key_and_shows_results(opened):
-    page, address = opened
-    page.goto(f"{address}book/index.html")
-    page.keyboard.press("Control+k")
-    page.keyboard.type("conjugate prior")
-    link = page.locator("dialog a[href*='bayes-theorem']").first
-    link.wait_for(timeout=10_000)
-    link.click()
-    page.wait_for_url("**/bayes-theorem.html*")
-
-
 def test_code_is_hidden_and_shown_at_the_readers_wish(opened):
     page, address = opened
     page.goto(f"{address}book/linear-regression.html")
@@ -247,17 +170,6 @@ def test_code_is_hidden_and_shown_at_the_readers_wish(opened):
     assert page.locator(".cell_input pre:visible").count() == 0
     page.get_by_role("button", name="Hide code").first.click()
     assert page.locator(".cell_input pre:visible").count() >= shown
-
-
-def test_without_scripts_the_page_still_reads(opened):
-    page, address = opened
-    quiet = page.context.browser.new_context(java_script_enabled=False).new_page()
-    for doc in EXECUTED:
-        quiet.goto(f"{address}{doc}.html")
-        assert quiet.locator("article h1:visible").count() == 1
-        assert quiet.locator("article figure img:visible").count() > 0
-        assert doc not in CHAPTERS or quiet.locator(".cell_input pre:visible").count() > 5
-    quiet.context.close()
 
 
 def test_a_paragraph_that_glues_a_number_shows_it():

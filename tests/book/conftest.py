@@ -1,0 +1,20 @@
+"""What the tests of the site share."""
+
+import pytest
+
+import browser
+import server
+import small_site
+
+
+@pytest.fixture(scope="module")
+def served():
+    """A browser, and the address of the small site under a path of its own."""
+    path = browser.find_or_install(install=True)
+    assert path, "these checks need a Chromium"
+    assert small_site.SITE.html.is_dir(), "nox -s tests builds the small site first"
+    with (
+        server.serving(small_site.SITE.html, prefix="/book-of-bayes/") as address,
+        browser.chromium(path) as chromium,
+    ):
+        yield chromium, address
