@@ -72,7 +72,7 @@ def one_of(name: str, value: Any, allowed: Collection[Any]) -> Any:
 
 
 def finite_array(
-    name: str, value: ArrayLike, *, ndim: int | None = None, min_size: int = 1
+    name: str, value: ArrayLike, *, ndim: int | None = None, min_size: int = 1, remedy: str = ""
 ) -> Float[np.ndarray, "..."]:
     """A float64 copy of an array of finite real numbers.
 
@@ -81,6 +81,7 @@ def finite_array(
         value: anything that NumPy turns into an array of numbers.
         ndim: the number of axes that it must have; any, where it is None.
         min_size: the fewest elements admitted.
+        remedy: what to do with text or objects, which the error ends with.
 
     Raises:
         ValueError: where it holds text, complex numbers, NaN or infinities, has another number of
@@ -91,7 +92,8 @@ def finite_array(
     except ValueError:
         raise fail(name, "an array of numbers, all rows of one length", value) from None
     if raw.dtype.kind not in "fiub":
-        raise fail(name, "an array of real numbers", value)
+        error = fail(name, "an array of real numbers", value)
+        raise ValueError(f"{error}: {remedy}") if remedy else error
     array = raw.astype(np.float64)
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} axes, got shape {array.shape}")

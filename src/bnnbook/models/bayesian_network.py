@@ -36,7 +36,6 @@ from bnnbook.models.likelihoods import (
     in_precision,
     log_median,
     log_prior_of_log,
-    real_numbers,
 )
 from bnnbook.models.networks import Architecture, FullyConnected, is_layer, layers_of, plainly
 
@@ -157,7 +156,7 @@ class Network(eqx.Module):
     def inputs(self, x: ArrayLike) -> Float[Array, "..."]:
         """Checked inputs, a row a point, in the precision in force, which must hold them."""
         shape = self.architecture.input_shape
-        array = real_numbers("x", x, FLOATS.format("x"))
+        array = checks.finite_array("x", x, remedy=FLOATS.format("x"))
         if array.shape[1:] != shape or array.ndim != len(shape) + 1:
             listed = ", ".join(map(str, shape))
             raise checks.fail("x", f"of shape (points, {listed})", array.shape)

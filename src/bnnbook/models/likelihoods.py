@@ -218,18 +218,8 @@ def in_precision(name: str, value: ArrayLike, *, positive: bool = False) -> Arra
     return jnp.asarray(array, limits.dtype)
 
 
-def real_numbers(name: str, value: ArrayLike, remedy: str) -> Any:
-    """Finite numbers; where they are text or objects, the error says what helps."""
-    try:
-        return checks.finite_array(name, value)
-    except ValueError as error:
-        if "an array of real numbers" in str(error):
-            raise ValueError(f"{error}: {remedy}") from None
-        raise
-
-
 def _one_axis(y: ArrayLike, remedy: str) -> Any:
-    array = real_numbers("y", y, remedy)
+    array = checks.finite_array("y", y, remedy=remedy)
     if array.ndim != 1:
         expected = "of shape (n,), one number a datum (np.ravel(y), if it is one column)"
         raise checks.fail("y", expected, array.shape)
