@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpyro  # noqa: F401 (before its parts: ArviZ registers it lazily)
@@ -19,6 +18,7 @@ from jaxtyping import Float
 from bnnbook import checks
 from bnnbook.bnn.nuts import Settings
 from bnnbook.datasets import concrete, diabetes, motorcycle
+from bnnbook.datasets.scaling import Scaling
 from bnnbook.datasets.splits import HeldOut, published_splits
 from bnnbook.datasets.table import Table
 from bnnbook.models.bayesian_network import Data, Network
@@ -108,23 +108,6 @@ RECIPES = {
 }
 
 
-class Scaling(NamedTuple):
-    """What was subtracted and what it was divided by."""
-
-    mean: np.ndarray
-    """The mean over the training rows."""
-    sd: np.ndarray
-    """The standard deviation over the training rows."""
-
-    def scaled(self, values: np.ndarray) -> np.ndarray:
-        """In standardised units."""
-        return (values - self.mean) / self.sd
-
-    def unscaled(self, values: np.ndarray) -> np.ndarray:
-        """Back in the data's own units."""
-        return values * self.sd + self.mean
-
-
 @dataclass(frozen=True, eq=False)
 class Task:
     """Data and network of a reference; x and y are standardised by the training rows."""
@@ -172,8 +155,7 @@ def task(name: str) -> Task:
     raw_x = np.column_stack([table[c] for c in table.columns if c != recipe.output])
     raw_y = table[recipe.output]
     train, test = published_splits(len(raw_y), 1)[0]
-    of_x = Scaling(raw_x[train].mean(axis=0), raw_x[train].std(axis=0))
-    of_y = Scaling(raw_y[train].mean(), raw_y[train].std())
+    of_x, of_y = Scaling.of(raw_x[train]), Scaling.of(raw_y[train])
     x, y = of_x.scaled(raw_x), of_y.scaled(raw_y)
     return Task(
         recipe=recipe,
