@@ -4,7 +4,7 @@ The mean and the standard deviation are of the training rows alone, or the test 
 looked at. Chapter "Approximate posteriors, scored" uses it.
 """
 
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,7 +21,7 @@ class Scaling(NamedTuple):
     """The standard deviation over the training rows, with divisor n."""
 
     @classmethod
-    def of(cls, rows: ArrayLike) -> Self:
+    def of(cls, rows: ArrayLike) -> "Scaling":
         """By the mean and the standard deviation over the first axis.
 
         Raises:
