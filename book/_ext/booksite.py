@@ -31,7 +31,7 @@ from bnnbook.plotting import palette
 
 log = logging.getLogger(__name__)
 TEMPLATES = Path(__file__).resolve().parents[1] / "_templates"
-QUESTIONS = "book/search.toml"
+WORDS = "book/search.toml"
 CITATION = "CITATION.cff"
 EARLY = Path("site/early.js")
 #: What the theme and Sphinx copy that no page loads.
@@ -145,8 +145,8 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
         for file in site.glob(pattern):
             file.unlink()
     icons.shrink(site)
-    questions = Path(app.srcdir) / QUESTIONS
-    searching.index(site, searching.questions_of(questions) if questions.is_file() else {})
+    words = Path(app.srcdir) / WORDS
+    searching.index(site, **(searching.words_of(words) if words.is_file() else {}))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

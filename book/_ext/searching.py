@@ -1,7 +1,8 @@
-"""The search index of the finished site, made by Pagefind: one record a section.
+"""The search index of the finished site, made by Pagefind: one record a section, or an exercise.
 
-``book/_js/site/search.js`` reads it in the theme's own dialog. What a reader would ask of a section
-in other words than its own stands in ``book/search.toml``.
+``book/_js/site/search.js`` reads it in the theme's own dialog. A section's other names stand in
+``book/search.toml``, in a table for Pagefind, and whole queries that it answers, in one that counts
+for the score by headings and readers' words alone.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ SKIPPED = (
 #: The attribute of the part of a page that is indexed (``html_pages.mark_searchable``).
 SEARCHABLE = "data-pagefind-body"
 #: How much the words of a text count, the prose of a section being one.
-QUESTION, CODE, ASIDE = 10, 0.2, 0.2
+QUESTION, CODE, ASIDE, EXERCISE = 10, 0.2, 0.2, 0.5
 #: Sections that repeat what others teach, by the beginning of their headings, after a number.
 REPEATING = re.compile(
     r"(\d[\d.]* )?(Summary|Exercises|What comes next|What you will learn|How this page was run)"
@@ -72,15 +73,20 @@ class Record(NamedTuple):
     aside: bool = False
     """Whether it repeats what other sections teach."""
     asked: str = ""
-    """What readers ask of it in other words."""
+    """What readers ask of it in other words, queries too that Pagefind does not see."""
 
 
-def index(site: Path, questions: Mapping[str, Iterable[str]] | None = None) -> None:
+def index(
+    site: Path,
+    questions: Mapping[str, Iterable[str]] | None = None,
+    queries: Mapping[str, Iterable[str]] | None = None,
+) -> None:
     """Index the site's pages into ``site/pagefind``.
 
     Args:
         site: The folder of the finished pages.
         questions: For the label of a section, what a reader may ask that it answers.
+        queries: The same, but not told to Pagefind, which many words confuse.
 
     Raises:
         SearchError: Where there is nothing to index, where a question's section is missing, or with
@@ -88,11 +94,13 @@ def index(site: Path, questions: Mapping[str, Iterable[str]] | None = None) -> N
     """
     soups = {path.relative_to(site).as_posix(): lean.parsed(path) for path in _pages(site)}
     asked = {label: list(lines) for label, lines in (questions or {}).items()}
-    if missing := sorted(set(asked) - {tag["id"] for s in soups.values() for tag in s(id=True)}):
+    more = {label: list(lines) for label, lines in (queries or {}).items()}
+    there = {tag["id"] for soup in soups.values() for tag in soup(id=True)}
+    if missing := sorted({*asked, *more} - there):
         raise SearchError(f"questions for sections that are not there: {', '.join(missing)}")
     for target, entry in _entries(soups):
         asked.setdefault(target, []).append(entry)
-    found = [record for name in soups for record in records(name, soups[name], asked)]
+    found = [r for name in soups for r in records(name, soups[name], asked, more)]
     if not found:
         raise SearchError(f"no page of {site} is marked to be searched")
     shutil.rmtree(site / "pagefind", ignore_errors=True)
@@ -101,9 +109,7 @@ def index(site: Path, questions: Mapping[str, Iterable[str]] | None = None) -> N
     except Exception as error:
         raise SearchError(f"pagefind failed: {error}") from error
     words = {
-        "known": known_words(
-            [*(r.title for r in found), *(t for texts in asked.values() for t in texts)]
-        ),
+        "known": known_words([text for record in found for text in (record.title, record.asked)]),
         "asked": _asked(found, site / "pagefind"),
     }
     (site / "pagefind" / WORDS).write_text(json.dumps(words, ensure_ascii=False), "utf8")
@@ -112,9 +118,9 @@ def index(site: Path, questions: Mapping[str, Iterable[str]] | None = None) -> N
             file.unlink()
 
 
-def questions_of(file: Path) -> dict[str, list[str]]:
-    """The questions of ``book/search.toml``: for the label of a section, a list of texts."""
-    return tomllib.loads(file.read_text("utf8"))["questions"]
+def words_of(file: Path) -> dict[str, dict[str, list[str]]]:
+    """``book/search.toml``: under "questions" and "queries", for a section's label, texts."""
+    return tomllib.loads(file.read_text("utf8"))
 
 
 def known_words(texts: Iterable[str]) -> list[str]:
@@ -122,13 +128,19 @@ def known_words(texts: Iterable[str]) -> list[str]:
     return sorted({word for text in texts for word in WORD.findall(text.lower())})
 
 
-def records(name: str, soup: BeautifulSoup, asked: Mapping[str, Iterable[str]]) -> Iterator[Record]:
+def records(
+    name: str,
+    soup: BeautifulSoup,
+    asked: Mapping[str, Iterable[str]],
+    queries: Mapping[str, Iterable[str]] | None = None,
+) -> Iterator[Record]:
     """A page's sections, and the entries of a glossary.
 
     Args:
         name: The page's path from the site's root.
         soup: The page.
         asked: For an anchor, the questions and terms that lead there.
+        queries: For an anchor, more of them, which are not in what is indexed.
     """
     article = soup.select_one(f"[{SEARCHABLE}]")
     if article is None:
@@ -139,6 +151,7 @@ def records(name: str, soup: BeautifulSoup, asked: Mapping[str, Iterable[str]]) 
         cell["data-pagefind-weight"] = str(CODE)
     page = _text(article.find("h1")) or Path(name).stem
     yield from _glossary(name, page, article)
+    yield from _exercises(name, page, article, queries or {})
     for section in article.find_all("section", id=True):
         if (heading := _heading(section)) is not None:
             anchors = _anchors(section)
@@ -150,7 +163,8 @@ def records(name: str, soup: BeautifulSoup, asked: Mapping[str, Iterable[str]]) 
             aside = bool(REPEATING.match(title)) or Path(name).stem in LOOKED_UP
             url = name if first else f"{name}#{anchors[0]}"
             aside = aside or (first and not texts)
-            yield Record(url, title, page, own, aside, ". ".join(texts))
+            more = [text for anchor in anchors for text in (queries or {}).get(anchor, ())]
+            yield Record(url, title, page, own, aside, ". ".join([*texts, *more]))
 
 
 def document(record: Record) -> str:
@@ -211,6 +225,26 @@ def _glossary(name: str, page: str, article: Tag) -> Iterator[Record]:
         names = _names(meaning)
         title = ", ".join(_text(term) for term in names)
         yield Record(f"{name}#{names[0].get('id')}", title, page, str(meaning), aside=True)
+
+
+def _exercises(
+    name: str, page: str, article: Tag, queries: Mapping[str, Iterable[str]]
+) -> Iterator[Record]:
+    """Each exercise with its solution, which are taken out of the article."""
+    for exercise in article.select("div.exercise[id]"):
+        anchor = str(exercise["id"])
+        solution = article.find(id=anchor.replace("ex-", "sol-", 1))
+        parts = [exercise, *([solution] if isinstance(solution, Tag) else [])]
+        title = _text(exercise.select_one(".admonition-title"))
+        for part in parts:
+            if (caption := part.select_one(".admonition-title")) is not None:
+                caption.decompose()
+        html = "".join(f'<div data-pagefind-weight="{EXERCISE}">{part}</div>' for part in parts)
+        for part in parts:
+            part.decompose()
+        yield Record(
+            f"{name}#{anchor}", title, page, html, asked=". ".join(queries.get(anchor, ()))
+        )
 
 
 def _names(meaning: Tag) -> list[Tag]:

@@ -22,9 +22,9 @@ PAGE = """<article data-pagefind-body><section id="least-squares">
 <dt id="term-a">apple</dt><dt id="term-b">pear</dt><dd><p>Fruit.</p></dd></dl></article>"""
 
 
-def records(asked=None, page=PAGE):
+def records(asked=None, page=PAGE, queries=None):
     soup = BeautifulSoup(page, "html.parser")
-    return {r.title: r for r in searching.records("book/page.html", soup, asked or {})}
+    return {r.title: r for r in searching.records("book/page.html", soup, asked or {}, queries)}
 
 
 def test_each_section_is_one_record_under_its_most_lasting_anchor():
@@ -53,6 +53,31 @@ def test_repetitions_weigh_less_and_code_too():
     assert f'data-pagefind-weight="{searching.CODE}"' in records()["What it means"].html
 
 
+def test_an_exercise_is_found_with_its_solution_and_not_where_it_stands():
+    exercise = (
+        '<div class="exercise" id="ex-a"><p class="admonition-title">Twice</p><p>Try it.</p></div>'
+        '<details id="sol-a"><summary class="admonition-title">Solution to Twice</summary>'
+        "<p>Done.</p></details><p>All again."
+    )
+    found = records(page=PAGE.replace("<p>All again.", exercise), queries={"ex-a": ["two times"]})
+    assert found["Twice"].url == "book/page.html#ex-a"
+    assert found["Twice"].asked == "two times"
+    text = BeautifulSoup(found["Twice"].html, "html.parser").get_text()
+    assert "Try it." in text
+    assert "Done." in text
+    assert "Solution" not in text
+    assert "Try it." not in found["Summary"].html
+    assert "Done." not in found["Summary"].html
+
+
+def test_a_query_counts_for_our_score_and_is_not_in_what_pagefind_sees():
+    found = records({"sec-reg-se": ["why"]}, queries={"sec-reg-se": ["wherefore"]})
+    record = found["What it means"]
+    assert record.asked == "why. wherefore"
+    assert "why" in record.html
+    assert "wherefore" not in record.html
+
+
 def test_a_numbered_summary_is_still_a_repetition():
     page = PAGE.replace("<h2>Summary", '<h2><span class="section-number">1.2. </span>Summary')
     assert records(page=page)["1.2. Summary"].aside
@@ -79,10 +104,11 @@ def test_a_failing_index_says_so(tmp_path):
         searching.index(tmp_path)
 
 
-def test_a_question_for_a_section_that_is_gone_fails(tmp_path):
+@pytest.mark.parametrize("table", ["questions", "queries"])
+def test_a_question_for_a_section_that_is_gone_fails(tmp_path, table):
     (tmp_path / "page.html").write_text(PAGE, "utf8")
     with pytest.raises(searching.SearchError, match="not there: sec-gone"):
-        searching.index(tmp_path, {"sec-gone": ["where?"]})
+        searching.index(tmp_path, **{table: {"sec-gone": ["where?"]}})
 
 
 def test_an_index_is_written(tmp_path):
