@@ -20,7 +20,7 @@ def test_rows_have_mean_zero_and_sd_one_and_come_back(rows):
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        (np.column_stack([ROWS[:, 0], np.full(40, 0.1)]), "rows must be .* column 1, 0.1"),
+        (np.column_stack([ROWS[:, 0], np.full(40, 0.1)]), "rows must be .*column 1, 0.1"),
         (np.full(7, 0.1), "column 0, 0.1"),
         (np.array([1.0, np.nan]), "rows must be finite everywhere"),
         ([], "rows must have at least 1 elements"),
