@@ -27,6 +27,7 @@ import lean
 import node_tools
 import policy
 import searching
+import stylesheets
 from bnnbook.plotting import palette
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ def _origin(app: Sphinx) -> downloads.Origin:
 
 
 def finish(app: Sphinx, exception: Exception | None) -> None:
-    """Finish a written site: figures, front door, downloads, pages, icons, search index."""
+    """Finish a written site: figures, front door, downloads, pages, icons, styles, search index."""
     if exception is not None or app.builder.name != "html":
         return
     site = Path(app.outdir)
@@ -145,6 +146,10 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
         for file in site.glob(pattern):
             file.unlink()
     icons.shrink(site)
+    theme = site / "_static" / icons.STYLE
+    if theme.is_file():
+        stylesheets.purge(theme, site)
+    stylesheets.join(site, pages(site))
     words = Path(app.srcdir) / WORDS
     searching.index(site, **(searching.words_of(words) if words.is_file() else {}))
 

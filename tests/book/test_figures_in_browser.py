@@ -118,6 +118,19 @@ def opened(folder, chromium):
     assert complaints == []
 
 
+def test_a_figure_far_below_starts_when_the_reader_comes_near(opened, folder):
+    page = opened()
+    text = (folder / "page.html").read_text("utf8")
+    far = text.replace("<body>", '<body><div style="height: 9000px"></div>')
+    assert far != text
+    (folder / "page.html").write_text(far, "utf8")
+    page.reload()
+    page.wait_for_load_state("networkidle")
+    assert page.locator(".bnn-figure[data-state]").count() == 0
+    page.evaluate("scrollTo(0, 7500)")
+    page.wait_for_selector(".bnn-figure[data-state=ready]")
+
+
 def readout(page):
     return [cell.inner_text() for cell in page.query_selector_all(".bnn-readout dd")]
 

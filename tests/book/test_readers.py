@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import weight
 from small_site import CHAPTERS, DOCS, EXECUTED
 
 pytestmark = [pytest.mark.site, pytest.mark.slow]
@@ -60,8 +61,11 @@ def opened(served):
 
 
 def walk(page):
-    """What is wrong with the way of the Tab key through a page."""
+    """What is wrong with the way of the Tab key through a page, all its figures started."""
     wrong = []
+    page.evaluate(weight.SCROLL)
+    page.evaluate("scrollTo({ top: 0, behavior: 'instant' })")
+    page.wait_for_function("() => !document.querySelector('.bnn-figure:not([data-state])')")
     for _ in range(page.evaluate(STOPS) + 50):
         page.keyboard.press("Tab")
         at = page.evaluate(AT)

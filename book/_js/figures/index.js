@@ -28,4 +28,17 @@ async function start(figure) {
   }
 }
 
-for (const figure of document.querySelectorAll(".bnn-figure[data-figure]")) start(figure);
+// A figure starts when it comes near the window, so that the page above it is there sooner.
+const NEAR = "1500px 0px";
+
+const watcher = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      watcher.unobserve(target);
+      start(target);
+    }
+  },
+  { rootMargin: NEAR },
+);
+for (const figure of document.querySelectorAll(".bnn-figure[data-figure]")) watcher.observe(figure);
