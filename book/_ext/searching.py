@@ -34,6 +34,8 @@ SKIPPED = (
 SEARCHABLE = "data-pagefind-body"
 #: How much the words of a text count, the prose of a section being one.
 QUESTION, CODE, ASIDE, EXERCISE = 10, 0.2, 0.2, 0.5
+#: Where a section's own words end in what is indexed (``search.js`` shows none beyond).
+END = "¶"
 #: Sections that repeat what others teach, by the beginning of their headings, after a number.
 REPEATING = re.compile(
     r"(\d[\d.]* )?(Summary|Exercises|What comes next|What you will learn|How this page was run)"
@@ -157,7 +159,8 @@ def records(
             anchors = _anchors(section)
             own = _own(section)
             texts = [text for anchor in anchors for text in asked.get(anchor, ())]
-            own += f'<p data-pagefind-weight="{QUESTION}">{escape(". ".join(texts))}</p>'
+            asked_here = escape(". ".join(texts))
+            own += f'<p>{END}</p><p data-pagefind-weight="{QUESTION}">{asked_here}</p>'
             title = _text(heading)
             first = section.parent is article and heading.name == "h1"
             aside = bool(REPEATING.match(title)) or Path(name).stem in LOOKED_UP

@@ -125,6 +125,15 @@ def test_questions_lead_to_their_sections(opened, soups, frozen):
 
 
 @pytest.mark.site
+def test_what_an_answer_shows_is_the_books_and_not_its_keywords(opened):
+    page, _, _ = opened
+    ask(page, "why minimise squared errors")
+    shown = page.locator(".bnn-search-excerpt").all_inner_texts()
+    assert shown
+    assert not any("minimize, why squares" in text or searching.END in text for text in shown)
+
+
+@pytest.mark.site
 @pytest.mark.parametrize("query", ODD)
 def test_odd_queries_get_a_calm_answer(opened, query):
     page, _, bad = opened

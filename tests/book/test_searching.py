@@ -78,6 +78,11 @@ def test_a_query_counts_for_our_score_and_is_not_in_what_pagefind_sees():
     assert "wherefore" not in record.html
 
 
+def test_readers_words_stand_behind_a_mark():
+    html = records({"sec-reg-se": ["why"]})["What it means"].html
+    assert html.index("Repeat it.") < html.index(searching.END) < html.index("why")
+
+
 def test_a_numbered_summary_is_still_a_repetition():
     page = PAGE.replace("<h2>Summary", '<h2><span class="section-number">1.2. </span>Summary')
     assert records(page=page)["1.2. Summary"].aside

@@ -126,7 +126,7 @@ def test_the_excerpt_shows_where_the_words_weigh_most():
     text = " ".join(f"w{i}" for i in range(100))
     places = [{"location": 3, "balanced_score": 1}, {"location": 60, "balanced_score": 5}]
     places.append({"location": 62, "balanced_score": 1})
-    shown = in_node("M.stretch(v0, v1, 10)", text, places)
+    shown = in_node("M.stretch(v0, v1, 10)", text.split(), places)
     assert [word for word, _ in shown] == [f"w{i}" for i in range(56, 66)]
     assert [word for word, asked in shown if asked] == ["w60", "w62"]
-    assert in_node("M.stretch(v0, [], 10)", "few words") == [["few", False], ["words", False]]
+    assert in_node("M.stretch(v0, [], 10)", ["few", "words"]) == [["few", False], ["words", False]]

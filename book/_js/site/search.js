@@ -9,6 +9,7 @@ const REPEATED = 4; // how slowly a word that stands there several times has its
 const LENGTH = 0.3; // how much the many words of a section count against it
 const SHOWN = 12;
 const EXCERPT = 24; // words
+const END = "¶"; // stands between a section's own words and its readers', which are not shown
 const PAUSE = 120; // milliseconds after a key before the index is asked
 
 // Words that are on every page and say nothing of what is asked.
@@ -143,8 +144,7 @@ export function ranked(answers, names = new Map()) {
 }
 
 // The stretch of a text in which the words weigh most, as pairs of a word and whether it was asked.
-export function stretch(text, places, length = EXCERPT) {
-  const words = text.split(/\s+/).filter(Boolean);
+export function stretch(words, places, length = EXCERPT) {
   const weights = words.map(() => 0);
   for (const { location, balanced_score: weight } of places) if (location in weights) weights[location] += weight;
   let sum = weights.slice(0, length).reduce((a, b) => a + b, 0);
@@ -196,11 +196,12 @@ async function told({ results }) {
   const text = parts[0].raw_content ?? "";
   const places = parts.flatMap((part) => part.weighted_locations);
   const words = text.split(/\s+/).filter(Boolean);
+  const own = words.indexOf(END) < 0 ? words : words.slice(0, words.indexOf(END));
   return {
     url: parts[0].url,
     title: parts[0].meta.heading ?? parts[0].meta.title,
     page: parts[0].meta.page,
-    words: stretch(text, places),
+    words: stretch(own, places.filter(({ location }) => location < own.length)),
     marked: places.map((place) => words[place.location] ?? ""),
   };
 }
