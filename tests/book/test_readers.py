@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-import weight
 from small_site import CHAPTERS, DOCS, EXECUTED
 
 pytestmark = [pytest.mark.site, pytest.mark.slow]
@@ -63,9 +62,11 @@ def opened(served):
 def walk(page):
     """What is wrong with the way of the Tab key through a page, all its figures started."""
     wrong = []
-    page.evaluate(weight.SCROLL)
+    for figure in page.locator(".bnn-figure").all():
+        figure.scroll_into_view_if_needed()
+        page.wait_for_function("e => e.dataset.state", arg=figure.element_handle())
     page.evaluate("scrollTo({ top: 0, behavior: 'instant' })")
-    page.wait_for_function("() => !document.querySelector('.bnn-figure:not([data-state])')")
+    page.wait_for_timeout(500)  # the contents beside the page follow where it is
     for _ in range(page.evaluate(STOPS) + 50):
         page.keyboard.press("Tab")
         at = page.evaluate(AT)
