@@ -18,6 +18,22 @@ WORDS = searching.words_of(ROOT / "book/search.toml")
 #: What must be reached, frozen and open: a guard some questions below what is, and no goal
 #: (docs/decisions/0008-search.md).
 FIRST, THREE = {True: 0.87, False: 0.93}, {True: 0.93, False: 0.98}
+#: What a reader types, and the page that answers it.
+QUERIES = {
+    "least squares as maximum likelihood": "linear-regression",
+    "float32 wrong sign longley": "linear-regression",
+    "what does a standard error mean": "linear-regression",
+    "overfitting polynomial degree": "linear-regression",
+    "normal equations": "linear-regression",
+    "conjugate prior beta binomial": "bayes-theorem",
+    "medical test false positive": "bayes-theorem",
+    "prior predictive check": "bayes-theorem",
+    "credible interval or confidence interval": "bayes-theorem",
+    "Lindley's paradox Bayes factor": "model-evidence",
+    "bridge sampling harmonic mean": "model-evidence",
+    "how to cite this book": "how-to-cite",
+    "normal distribution second argument standard deviation": "notation",
+}
 ODD = ["qqqqzzzz", "?!…", "<img src=x onerror=alert(1)>", "a b " * 2500, "posterior " * 1000]
 
 
@@ -122,6 +138,15 @@ def test_questions_lead_to_their_sections(opened, soups, frozen):
     assert first >= FIRST[frozen], missed
     assert three >= THREE[frozen], missed
     assert bad == []
+
+
+@pytest.mark.site
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_leads_to_its_page(opened, query):
+    page, _, _ = opened
+    _, links = ask(page, query)
+    names = [Path(link.partition("#")[0]).name for link in links[:3]]
+    assert f"{QUERIES[query]}.html" in names
 
 
 @pytest.mark.site
