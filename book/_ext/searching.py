@@ -134,9 +134,9 @@ def records(
     name: str,
     soup: BeautifulSoup,
     asked: Mapping[str, Iterable[str]],
-    queries: Mapping[str, Iterable[str]] | None = None,
+    queries: Mapping[str, Iterable[str]],
 ) -> Iterator[Record]:
-    """A page's sections, and the entries of a glossary.
+    """A page's sections and exercises, and the entries of a glossary.
 
     Args:
         name: The page's path from the site's root.
@@ -153,20 +153,20 @@ def records(
         cell["data-pagefind-weight"] = str(CODE)
     page = _text(article.find("h1")) or Path(name).stem
     yield from _glossary(name, page, article)
-    yield from _exercises(name, page, article, queries or {})
+    yield from _exercises(name, page, article, queries)
     for section in article.find_all("section", id=True):
         if (heading := _heading(section)) is not None:
             anchors = _anchors(section)
             own = _own(section)
             texts = [text for anchor in anchors for text in asked.get(anchor, ())]
-            asked_here = escape(". ".join(texts))
-            own += f'<p>{END}</p><p data-pagefind-weight="{QUESTION}">{asked_here}</p>'
+            own += f"<p>{END}</p>"
+            own += f'<p data-pagefind-weight="{QUESTION}">{escape(". ".join(texts))}</p>'
             title = _text(heading)
             first = section.parent is article and heading.name == "h1"
             aside = bool(REPEATING.match(title)) or Path(name).stem in LOOKED_UP
             url = name if first else f"{name}#{anchors[0]}"
             aside = aside or (first and not texts)
-            more = [text for anchor in anchors for text in (queries or {}).get(anchor, ())]
+            more = [text for anchor in anchors for text in queries.get(anchor, ())]
             yield Record(url, title, page, own, aside, ". ".join([*texts, *more]))
 
 

@@ -40,7 +40,7 @@ def join(site: Path, pages: Iterable[Path]) -> None:
         target.write_text(style, "utf8")
         made.add(target)
         for page, text in members:
-            address = Path(os.path.relpath(target, page.parent)).as_posix()
+            address = _from(page.parent, target)
             link = f'<link data-parts="{" ".join(parts)}" href="{address}" rel="stylesheet"/>\n'
             first, *_ = LINK.findall(text)
             page.write_text(LINK.sub("", text.replace(first, "\0", 1)).replace("\0", link), "utf8")
@@ -55,8 +55,13 @@ def _parts(site: Path, page: Path, text: str) -> tuple[str, ...]:
         if joined := PARTS.search(link):
             found += joined[1].split()
         elif address := HREF.search(link):
-            found.append(os.path.relpath(page.parent / address[1], site).replace(os.sep, "/"))
+            found.append(_from(site, page.parent / address[1]))
     return tuple(dict.fromkeys(found))
+
+
+def _from(folder: Path, file: Path) -> str:
+    """The address of a file as seen from a folder."""
+    return Path(os.path.relpath(file, folder)).as_posix()
 
 
 def read(style: Path, folder: Path) -> str:
@@ -67,8 +72,7 @@ def read(style: Path, folder: Path) -> str:
 
     def moved(match: re.Match[str]) -> str:
         path, mark, anchor = re.split(r"([?#]|$)", match[2], maxsplit=1)
-        there = Path(os.path.relpath(style.parent / path, folder)).as_posix()
-        return f'url("{there}{mark}{anchor}")'
+        return f'url("{_from(folder, style.parent / path)}{mark}{anchor}")'
 
     # Addresses first: what is imported has its own folder.
     return IMPORT.sub(imported, URL.sub(moved, style.read_text("utf8")))

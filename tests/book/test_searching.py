@@ -24,7 +24,8 @@ PAGE = """<article data-pagefind-body><section id="least-squares">
 
 def records(asked=None, page=PAGE, queries=None):
     soup = BeautifulSoup(page, "html.parser")
-    return {r.title: r for r in searching.records("book/page.html", soup, asked or {}, queries)}
+    found = searching.records("book/page.html", soup, asked or {}, queries or {})
+    return {record.title: record for record in found}
 
 
 def test_each_section_is_one_record_under_its_most_lasting_anchor():

@@ -196,7 +196,8 @@ async function told({ results }) {
   const text = parts[0].raw_content ?? "";
   const places = parts.flatMap((part) => part.weighted_locations);
   const words = text.split(/\s+/).filter(Boolean);
-  const own = words.indexOf(END) < 0 ? words : words.slice(0, words.indexOf(END));
+  const end = words.indexOf(END);
+  const own = end < 0 ? words : words.slice(0, end);
   return {
     url: parts[0].url,
     title: parts[0].meta.heading ?? parts[0].meta.title,
