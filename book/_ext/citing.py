@@ -4,6 +4,7 @@ All of it comes from ``CITATION.cff`` at the top of the repository and from the 
 so that no entry can disagree with another. Authors may be persons or groups, as in CFF 1.2.
 """
 
+import datetime
 import html
 import json
 import re
@@ -16,6 +17,8 @@ from sphinx.application import Sphinx
 
 LICENCES = {"CC-BY-4.0": "https://creativecommons.org/licenses/by/4.0/"}
 BIBTEX_SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+#: BibTeX's own names of the months, which each style writes in its way.
+MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 BIBTEX_SPECIAL |= {character: f"\\{character}" for character in "&%$#_{}"}
 
 
@@ -130,6 +133,12 @@ def plain_title(title: str) -> str:
     return re.sub(r"^\d+(\.\d+)*\.?\s+", "", text)
 
 
+def written_date(date: str) -> str:
+    """A date as in ``CITATION.cff`` as people write it: 5 March 2026."""
+    day = datetime.date.fromisoformat(date)
+    return f"{day.day} {day:%B %Y}"
+
+
 def plain_text(chapter: Chapter) -> str:
     """The citation as a sentence."""
     book = chapter.book
@@ -137,7 +146,7 @@ def plain_text(chapter: Chapter) -> str:
     who = " and ".join(filter(None, ["; ".join(names[:-1]), names[-1]]))
     return (
         f"{who} ({book.year}). {chapter.title}. Chapter {chapter.number} of {book.title}, "
-        f"version {book.version}. {chapter.url}"
+        f"version {book.version} of {written_date(book.date)}. {chapter.url}"
     )
 
 
@@ -156,11 +165,16 @@ def bibtex(chapter: Chapter) -> str:
         "title": f"{{{_escaped(chapter.title)}}}",
         "booktitle": f"{{{_escaped(book.title)}}}",
         "chapter": chapter.number,
+        "publisher": " and ".join(who),
         "year": book.year,
+        "month": MONTHS[int(book.date[5:7]) - 1],
         "version": book.version,
         "url": chapter.url,
     } | ({"doi": book.doi} if book.doi else {})
-    lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
+    lines = ",\n".join(
+        f"  {name} = {value if name == 'month' else f'{{{value}}}'}"
+        for name, value in fields.items()
+    )
     return f"@incollection{{{chapter.key},\n{lines}\n}}\n"
 
 
@@ -170,13 +184,15 @@ def ris(chapter: Chapter) -> str:
     rows = [("TY", "CHAP"), *(("AU", author.inverted) for author in book.authors)]
     rows += [("TI", chapter.title), ("T2", book.title), ("SE", chapter.number)]
     rows += [("PY", book.year), ("DA", book.date.replace("-", "/")), ("ET", book.version)]
+    rows += [("PB", author.inverted) for author in book.authors[:1]]
     rows += [
         ("UR", chapter.url),
         ("LA", "en"),
         *([("DO", book.doi)] if book.doi else []),
         ("ER", ""),
     ]
-    return "".join(f"{tag}  - {value}\n" for tag, value in rows)
+    # The format wants both characters at a line's end.
+    return "".join(f"{tag}  - {value}\r\n" for tag, value in rows)
 
 
 def csl(chapter: Chapter) -> list[dict[str, Any]]:
@@ -190,6 +206,7 @@ def csl(chapter: Chapter) -> list[dict[str, Any]]:
         "chapter-number": chapter.number,
         "author": [author.csl for author in book.authors],
         "issued": {"date-parts": [[int(part) for part in book.date.split("-")]]},
+        "publisher": " and ".join(author.inverted for author in book.authors),
         "version": book.version,
         "URL": chapter.url,
         "language": "en-GB",
@@ -237,9 +254,18 @@ def _highwire(book: Book, chapter: Chapter | None, url: str) -> list[tuple[str, 
     return rows + ([("citation_doi", book.doi)] if book.doi else [])
 
 
-def metadata(book: Book, chapter: Chapter | None = None, description: str = "") -> str:
-    """Tags for the head of a chapter, or of the book's first page."""
-    url = chapter.url if chapter else book.url
+def metadata(
+    book: Book, chapter: Chapter | None = None, description: str = "", first: str = ""
+) -> str:
+    """Tags for the head of a chapter, or of the book's first page.
+
+    Args:
+        book: The book.
+        chapter: The chapter; none for the first page.
+        description: What the page is about.
+        first: The address of the first page, where there is no chapter.
+    """
+    url = chapter.url if chapter else first or book.url
     title = chapter.title if chapter else book.title
     graph = [("og:type", "article" if chapter else "book"), ("og:title", title), ("og:url", url)]
     graph += [("og:site_name", book.title), ("og:description", description)]
@@ -287,7 +313,7 @@ def write_files(chapter: Chapter, directory: Path) -> None:
     """Write the chapter's entries for bibliography tools."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / f"{chapter.slug}.bib").write_text(bibtex(chapter), "utf8")
-    (directory / f"{chapter.slug}.ris").write_text(ris(chapter), "utf8")
+    (directory / f"{chapter.slug}.ris").write_bytes(ris(chapter).encode())
     text = json.dumps(csl(chapter), ensure_ascii=False, indent=1) + "\n"
     (directory / f"{chapter.slug}.json").write_text(text, "utf8")
 
@@ -321,7 +347,8 @@ def _cite(app: Sphinx, pagename: str, templatename: str, context: Any, doctree: 
         context["body"] += block(chapter, context["pathto"](f"cite/{chapter.slug}", 1))
         context["metatags"] += metadata(book, chapter, chapter.description)
     elif pagename == app.config.root_doc:
-        context["metatags"] += metadata(book, description=_description(context))
+        first = book.url + app.builder.get_target_uri(pagename)
+        context["metatags"] += metadata(book, None, _description(context), first)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Citations agree with CITATION.cff, and real readers of the formats can read them."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -9,11 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from pybtex.database import parse_string
+from pybtex.database import parse_file, parse_string
 
 import citing
 import environments
 import node_tools
+from small_site import CHAPTERS, SITE
 
 CHECKS = node_tools.JS / "checks"
 CFF = Path(__file__).parents[2] / "CITATION.cff"
@@ -27,6 +29,7 @@ def book():
 
 @pytest.fixture
 def chapter(book):
+    book = replace(book, date="2026-03-05")
     return citing.Chapter(
         book, "Priors & 100 % of {it}", "2", "priors", f"{book.url}book/priors.html", "About it."
     )
@@ -72,6 +75,7 @@ def test_pybtex_reads_the_entry_back(chapter, authors):
     assert plain(entry.fields["booktitle"]) == chapter.book.title
     assert entry.fields["year"] == chapter.book.year
     assert entry.fields["url"] == chapter.url
+    assert entry.fields["month"] == "March"
     assert entry.fields.get("doi", "") == chapter.book.doi
     people = entry.persons["author"]
     assert len(people) == len(chapter.book.authors)
@@ -89,6 +93,23 @@ def test_ris_and_csl_say_the_same(chapter):
     assert (tags["TI"], tags["T2"]) == (entry["title"], entry["container-title"])
     assert (tags["UR"], tags["PY"]) == (entry["URL"], str(entry["issued"]["date-parts"][0][0]))
     assert entry["author"] == [{"literal": tags["AU"]}]
+
+
+def test_the_lines_of_ris_end_as_the_format_wants(chapter, tmp_path):
+    citing.write_files(chapter, tmp_path)
+    written = (tmp_path / f"{chapter.slug}.ris").read_bytes()
+    assert written.count(b"\n") == written.count(b"\r\n") == len(citing.ris(chapter).splitlines())
+
+
+def test_the_sentence_names_version_and_day(chapter):
+    assert f"version {chapter.book.version} of 5 March 2026. http" in citing.plain_text(chapter)
+
+
+def test_the_first_page_is_known_by_one_address(book):
+    first = book.url + "book/index.html"
+    soup = BeautifulSoup(citing.metadata(book, first=first), "html.parser")
+    assert soup.select_one("meta[property='og:url']")["content"] == first
+    assert soup.select_one("meta[name=citation_public_url]")["content"] == first
 
 
 def test_crawlers_see_a_chapter_of_a_book(chapter):
@@ -132,6 +153,25 @@ def test_citation_js_reads_every_format_alike(chapter, tmp_path):
             assert entry["URL"] == one.url
             assert str(entry["issued"]["date-parts"][0][0]) == one.book.year
             assert len(entry["author"]) == len(one.book.authors)
+
+
+@pytest.mark.slow
+@pytest.mark.site
+def test_every_chapters_files_are_read_alike():
+    node_tools.ensure_modules(CHECKS)
+    found = sorted((SITE.html / "cite").glob("*.bib"))
+    assert [path.stem for path in found] == sorted(doc.partition("/")[2] for doc in CHAPTERS)
+    kinds = (".bib", ".ris", ".json")
+    files = [str(path.with_suffix(kind)) for path in found for kind in kinds]
+    read = [
+        entry
+        for (entry,) in json.loads(node_tools.run("read-citations.js", *files, directory=CHECKS))
+    ]
+    for path, three in zip(found, itertools.batched(read, len(kinds)), strict=True):
+        for field in ("type", "title", "container-title", "URL"):
+            assert len({entry[field] for entry in three}) == 1, (path, field)
+        (entry,) = parse_file(path).entries.values()
+        assert entry.fields["url"] == three[0]["URL"]
 
 
 def test_zenodo_is_told_what_the_citation_file_says(book):
