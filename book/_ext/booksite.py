@@ -6,7 +6,6 @@ finished after Sphinx has done (:func:`finish`), so ``jupyter-book build`` alone
 site.
 """
 
-import html
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +17,10 @@ from sphinx.util import logging
 
 import bundles
 import citing
+import doors
 import downloads
 import figures
+import heights
 import html_pages
 import icons
 import katex_math
@@ -28,13 +29,15 @@ import node_tools
 import policy
 import searching
 import stylesheets
-from bnnbook.plotting import palette
+import theme_script
+from bnnbook.plotting import interactive, palette
 
 log = logging.getLogger(__name__)
 TEMPLATES = Path(__file__).resolve().parents[1] / "_templates"
 WORDS = "book/search.toml"
 CITATION = "CITATION.cff"
 EARLY = Path("site/early.js")
+NOT_FOUND = "404.html"
 #: What the theme and Sphinx copy that no page loads.
 LITTER = (
     "_static/**/*.map",
@@ -66,9 +69,10 @@ def stage(app: Sphinx) -> None:
     app.add_js_file("site/index.js", priority=900)
     for style in ("katex/katex.css", "booksite.css"):
         app.add_css_file(style, priority=900)
-    if bundles.bundle("figures/index.js", folder / "figures/index.js"):
-        app.add_js_file("figures/index.js", priority=900)
-        app.add_css_file("figures.css", priority=900)
+    for kind in interactive.KINDS:
+        bundles.bundle_figure(kind, folder / f"figures/{kind}.js")
+        app.add_js_file(f"figures/{kind}.js", priority=900)
+    app.add_css_file("figures.css", priority=900)
 
 
 def pages(site: Path) -> Iterator[Path]:
@@ -87,24 +91,21 @@ def finish_page(path: Path, early: str) -> None:
     soup = BeautifulSoup(page, "html.parser")
     html_pages.clean(soup, path.name, early)
     figures.pair_images(soup, path)
+    heights.reserve(soup, aside)
     path.write_text(policy.protect(lean.put_back(str(soup), aside)), "utf8")
 
 
-def front_door(title: str, first: str, address: str) -> str:
-    """The page at the root, which leads to the first page of the book."""
-    name = html.escape(title)
-    return policy.protect(f"""<!DOCTYPE html>
-<html lang="en-GB">
-<head>
-<meta charset="utf-8"/>
-<meta name="viewport" content="width=device-width, initial-scale=1"/>
-<meta http-equiv="refresh" content="0; url={first}"/>
-<title>{name}</title>
-<link rel="canonical" href="{html.escape(address + first)}"/>
-</head>
-<body><main><h1>{name}</h1><p><a href="{first}">Open the book</a></p></main></body>
-</html>
-""")
+def write_doors(app: Sphinx, site: Path) -> None:
+    """Write the front door, the page for addresses that are not there, and the map of the site."""
+    title, address = app.config.html_title, app.config.html_baseurl
+    first = app.builder.get_target_uri(app.config.root_doc)
+    if first != "index.html":
+        (site / "index.html").write_text(doors.front_door(title, first, address), "utf8")
+    (site / NOT_FOUND).write_text(doors.not_found(title, first, address), "utf8")
+    aside = {"index.html", NOT_FOUND, *html_pages.SPHINX_PAGES} - {first}
+    names = [path.relative_to(site).as_posix() for path in pages(site)]
+    listed = [name for name in names if name not in aside]
+    (site / "sitemap.xml").write_text(doors.sitemap(listed, address), "utf8")
 
 
 def _warn_of_foreign_colours(problems: dict[str, list[str]], texts: dict[str, str]) -> None:
@@ -126,16 +127,13 @@ def _origin(app: Sphinx) -> downloads.Origin:
 
 
 def finish(app: Sphinx, exception: Exception | None) -> None:
-    """Finish a written site: figures, front door, downloads, pages, icons, styles, search index."""
+    """Finish a written site: figures, doors, downloads, pages, icons, styles, search index."""
     if exception is not None or app.builder.name != "html":
         return
     site = Path(app.outdir)
     early = (staging_folder(app) / EARLY).read_text("utf8").strip()
     problems = figures.write_dark_partners(site / "_images", palette.DARK)
-    first = app.builder.get_target_uri(app.config.root_doc)
-    if first != "index.html":
-        door = front_door(app.config.html_title, first, app.config.html_baseurl)
-        (site / "index.html").write_text(door, "utf8")
+    write_doors(app, site)
     if (Path(app.confdir) / CITATION).is_file():
         downloads.write_all(site / "_sources", _origin(app))
     for path in pages(site):
@@ -146,6 +144,9 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
         for file in site.glob(pattern):
             file.unlink()
     icons.shrink(site)
+    script = site / "_static" / theme_script.SCRIPT
+    if script.is_file():
+        theme_script.calm(script)
     theme = site / "_static" / icons.STYLE
     if theme.is_file():
         stylesheets.purge(theme, site)

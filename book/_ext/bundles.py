@@ -5,6 +5,7 @@ book is to be read offline too.
 """
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import node_tools
 
@@ -19,7 +20,30 @@ OPTIONS = (
 )
 
 
-def bundle(source: str, target: Path, directory: Path = node_tools.JS) -> bool:
+def bundle_figure(kind: str, target: Path, directory: Path = node_tools.JS) -> None:
+    """Bundle one kind of interactive figure with what starts it.
+
+    Args:
+        kind: One of :data:`bnnbook.plotting.interactive.KINDS`.
+        target: The file to write.
+        directory: Where the sources and ``node_modules`` are.
+
+    Raises:
+        NodeError: If esbuild finds a mistake; its message names file and line.
+    """
+    figures = (directory / "figures").as_posix()
+    with TemporaryDirectory() as folder:
+        entry = Path(folder) / f"{kind}.js"
+        entry.write_text(
+            f'import {{ start }} from "{figures}/start.js";\n'
+            f'import {{ mount }} from "{figures}/{kind}.js";\n'
+            f'start("{kind}", mount);\n',
+            "utf8",
+        )
+        bundle(str(entry), target, directory)
+
+
+def bundle(source: str, target: Path, directory: Path = node_tools.JS) -> None:
     """Bundle one entry point.
 
     Args:
@@ -27,13 +51,7 @@ def bundle(source: str, target: Path, directory: Path = node_tools.JS) -> bool:
         target: The file to write.
         directory: Where the sources and ``node_modules`` are.
 
-    Returns:
-        Whether there was such an entry.
-
     Raises:
-        NodeError: If esbuild finds a mistake; its message names file and line.
+        NodeError: If esbuild finds a mistake or no such entry; its message names file and line.
     """
-    if not (directory / source).is_file():
-        return False
     node_tools.run(ESBUILD, source, *OPTIONS, f"--outfile={target}", directory=directory)
-    return True

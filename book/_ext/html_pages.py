@@ -11,6 +11,8 @@ from collections.abc import Callable
 from bs4 import BeautifulSoup, Tag
 from bs4.element import AttributeValueList
 
+from bnnbook.plotting import interactive
+
 #: Inline scripts that the theme and extensions write for features the book does not use.
 UNUSED_INLINE = re.compile(
     r"let toggle(?:Hint|OpenOnPrint)|var togglebuttonSelector|const THEBE_JS_URL|kernelName ="
@@ -20,6 +22,8 @@ UNUSED_INLINE = re.compile(
 UNUSED_FILES = ("fontawesome.js", "sphinx-thebe", "togglebutton.")
 #: The class of what the search leaves out of a page.
 NOT_SEARCHED = "bnn-not-searched"
+#: The class of a page's link for reporting a mistake.
+REPORT = "bnn-report"
 #: Pages that Sphinx generates.
 SPHINX_PAGES = ("search.html", "genindex.html")
 #: Files of Sphinx's own search page that the theme puts on every page.
@@ -33,7 +37,7 @@ SEARCH_FILES = (
 #: Files that only a page holding the selector needs.
 NEEDED_BY = {
     "katex/katex.css": ".katex",
-    "figures/index.js": ".bnn-figure",
+    **{f"figures/{kind}.js": f".bnn-figure[data-figure={kind}]" for kind in interactive.KINDS},
     "figures.css": ".bnn-figure",
     "copybutton.": "div.highlight pre",
     "clipboard.min.js": "div.highlight pre",
@@ -236,6 +240,14 @@ def link_downloads(soup: BeautifulSoup) -> None:
         link["rel"] = "noopener"
 
 
+def lead_to_report(soup: BeautifulSoup) -> None:
+    """Let the theme's button for an issue fill in page and version as the page's own link does."""
+    report = soup.select_one(f"a.{REPORT}")
+    for button in soup.select("a.btn-source-issues-button"):
+        if report is not None:
+            button["href"], button["title"] = report["href"], "Report a mistake on this page"
+
+
 def mark_searchable(soup: BeautifulSoup, name: str) -> None:
     """Tell Pagefind what of the page to index: the article, and no page that Sphinx generates."""
     article = soup.select_one("article.bd-article")
@@ -279,6 +291,7 @@ def clean(soup: BeautifulSoup, name: str, early: str) -> None:
         fold_admonitions,
         fold_code,
         link_downloads,
+        lead_to_report,
         wrap_tables,
     )
     for step in steps:

@@ -24,6 +24,7 @@ from sphinx.application import Sphinx
 
 import citing
 import execute
+from html_pages import REPORT
 
 GUARDS = {"reference", "bounds"}
 DIGEST_LENGTH = 12
@@ -122,6 +123,11 @@ def report_address(repository: str, title: str, address: str, version: str, dige
     return f"{repository.rstrip('/')}/issues/new?{query}"
 
 
+def report_link(address: str) -> str:
+    """The link by which a reader reports a mistake; the theme's own button takes its address."""
+    return f'<a class="{REPORT}" href="{html.escape(address)}">Report a mistake on this page</a>'
+
+
 def _rows(page: execute.Kept, sentence: str) -> list[tuple[str, str]]:
     run = page.run
     took = [*([when(run)] if run else []), duration(page.seconds), *memory(run)]
@@ -151,7 +157,7 @@ def block(page: execute.Kept | None, sentence: str, files: str, report: str) -> 
 {facts}
 <p>Run it yourself: <a href="{files}.ipynb" download>notebook</a> ·
 <a href="{files}.py" download>Python script</a>. On Binder pages run at their small size, so their
-numbers differ. <a href="{html.escape(report)}">Report a mistake on this page</a></p>
+numbers differ. {report_link(report)}</p>
 </section>
 """
 
@@ -161,9 +167,7 @@ def _add(app: Sphinx, pagename: str, templatename: str, context: Any, doctree: A
         return
     project = execute.Project(Path(app.confdir), os.environ.get("BNNBOOK_SIZE", "full"))
     nb = execute.notebook(project, pagename)
-    if nb is None:
-        return
-    page = execute.load_kept(project, pagename)
+    page = execute.load_kept(project, pagename) if nb else None
     book = citing.read_book(project.root / "CITATION.cff")
     report = report_address(
         app.config.html_theme_options.get("repository_url", book.url),
@@ -172,6 +176,11 @@ def _add(app: Sphinx, pagename: str, templatename: str, context: Any, doctree: A
         book.version,
         page.key[:DIGEST_LENGTH] if page else "",
     )
+    if nb is None:
+        context["body"] += (
+            f'<p class="bnn-run-line" data-pagefind-ignore="all">{report_link(report)}</p>'
+        )
+        return
     if page:
         context["body"] = context["body"].replace("</h1>", f"</h1>{line(page, project.size)}", 1)
     files = context["pathto"](f"_sources/{pagename}", 1)

@@ -25,7 +25,7 @@ PAGE = """<!doctype html><html lang="en" data-theme="light"><head><meta charset=
   content="default-src 'none'; script-src 'self' file:; style-src 'self' file: 'unsafe-inline'">
 <link rel="stylesheet" href="figures.css"><style>body {{ margin: 1rem }}
   html[data-theme=dark] {{ background: #121212 }}</style>
-<script defer src="figures.js"></script></head>
+<script defer src="{kind}.js"></script></head>
 <body><main><h1>t</h1>{block}<p id="after">after</p></main></body></html>"""
 SETTINGS = {"prior_mean": 0.5, "prior_strength": 4, "truth": 0.7, "seed": 1, "max_flips": 2000}
 PLANE = {
@@ -75,7 +75,8 @@ AXE = node_tools.JS / "node_modules" / "axe-core" / "axe.min.js"
 def folder(tmp_path_factory):
     node_tools.ensure_modules()
     folder = tmp_path_factory.mktemp("figures")
-    bundles.bundle("figures/index.js", folder / "figures.js")
+    for kind in interactive.KINDS:
+        bundles.bundle_figure(kind, folder / f"{kind}.js")
     css = node_tools.JS.parent / "_static" / "figures.css"
     (folder / "figures.css").write_text(css.read_text("utf8"), "utf8")
     return folder
@@ -101,7 +102,7 @@ def opened(folder, chromium):
         block = interactive.figure(
             kind, data, label="Figure", alt="A curve.", static="x", static_text="That"
         ).markup
-        (folder / "page.html").write_text(PAGE.format(block=block), "utf8")
+        (folder / "page.html").write_text(PAGE.format(block=block, kind=kind), "utf8")
         contexts.append(chromium.new_context(viewport={"width": width, "height": 900}, **options))
         page = contexts[-1].new_page()
         page.on("console", lambda message: complaints.append(message.text))

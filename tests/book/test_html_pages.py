@@ -21,7 +21,8 @@ HEAD = """
 <script type="text/x-thebe-config">{}</script>
 <script>myOwn()</script>
 <link rel="stylesheet" href="../_static/katex/katex.css?v=1">
-<script src="../_static/figures/index.js"></script>
+<script src="../_static/figures/kl-drag.js"></script>
+<script src="../_static/figures/beta-updating.js"></script>
 """
 
 
@@ -35,13 +36,14 @@ def test_what_no_page_uses_goes_and_the_rest_stays():
 
 
 def test_what_a_page_uses_stays():
-    body = HEAD + '<span class="katex"></span><div class="bnn-figure"></div>'
+    body = HEAD + '<span class="katex"></span><div class="bnn-figure" data-figure="kl-drag"></div>'
     kept = [
         html_pages.asset(tag)
         for tag in mended(body, html_pages.drop_unused, "search.html").select("script, link")
     ]
-    for name in ("searchindex.js", "doctools.js", "katex/katex.css", "figures/index.js"):
+    for name in ("searchindex.js", "doctools.js", "katex/katex.css", "figures/kl-drag.js"):
         assert any(address.endswith(name) for address in kept)
+    assert not any("beta-updating" in address for address in kept)
 
 
 def test_doubles_go():

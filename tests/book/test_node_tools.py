@@ -53,10 +53,11 @@ def test_the_lock_names_exact_versions_and_no_registry():
 
 def test_a_bundle_is_a_classic_script(tmp_path):
     node_tools.ensure_modules()
-    assert bundles.bundle("site/index.js", tmp_path / "index.js")
+    bundles.bundle("site/index.js", tmp_path / "index.js")
     text = (tmp_path / "index.js").read_text("utf8")
     assert text.startswith(("(()=>{", '"use strict";(()=>{'))
-    assert not bundles.bundle("site/no-such-file.js", tmp_path / "none.js")
+    with pytest.raises(node_tools.NodeError, match=r"no-such-file\.js"):
+        bundles.bundle("site/no-such-file.js", tmp_path / "none.js")
 
 
 def test_a_mistake_in_browser_code_names_file_and_line(tmp_path):

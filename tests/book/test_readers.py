@@ -1,9 +1,12 @@
 """The small site as its readers meet it: by keyboard, without motion, without scripts, on paper."""
 
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+import browser
 from small_site import CHAPTERS, DOCS, EXECUTED
 
 pytestmark = [pytest.mark.site, pytest.mark.slow]
@@ -57,6 +60,24 @@ def opened(served):
     yield open_page
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def listener(served):
+    """A function that opens a page as a screen reader does and says what it is told of."""
+    _, address = served
+    with browser.chromium(browser.find(), "--force-renderer-accessibility") as chromium:
+
+        def listen(doc):
+            page = chromium.new_page()
+            page.goto(f"{address}{doc}.html", wait_until="load")
+            page.wait_for_timeout(500)
+            tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+            heard = [node["role"]["value"] for node in tree if not node["ignored"]]
+            count = lambda css: page.locator(css).count()  # noqa: E731
+            return SimpleNamespace(roles=Counter(heard), count=count)
+
+        yield listen
 
 
 def walk(page):
@@ -138,6 +159,39 @@ def test_nothing_moves_where_motion_is_unwelcome(opened, doc):
     assert opened(doc, reduced_motion="reduce").evaluate(MOVING) == 0
 
 
+@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+@pytest.mark.parametrize("doc", ["book/variational-inference", "book/linear-regression"])
+def test_a_link_within_a_page_leads_to_its_place(opened, doc, width):
+    """Also over sections that the browser has not laid out, in either direction."""
+    page = opened(doc, width)
+    links = "#pst-page-toc-nav a"
+    addresses = page.locator(links).evaluate_all("all => all.map((a) => a.hash)")
+    assert len(addresses) > 8
+    for address in addresses[::2] + addresses[1::2][::-1]:
+        page.evaluate("e => e.click()", page.locator(f"{links}[href='{address}']").element_handle())
+        page.wait_for_timeout(700)
+        # The last sections of a page cannot be scrolled to its top.
+        top, below = page.evaluate(
+            """id => {
+              const rest = document.documentElement.scrollHeight - innerHeight - scrollY;
+              return [document.querySelector(id).getBoundingClientRect().top, rest];
+            }""",
+            address,
+        )
+        assert 0 <= top <= 150 or below < 2, address
+
+
+@pytest.mark.parametrize("doc", DOCS)
+def test_a_screen_reader_is_told_of_all_headings_and_formulas(doc, listener):
+    """Also of sections that are not laid out yet."""
+    tree = listener(doc)
+    text = "main :is(h1, h2, h3, h4), .bnn-run h2, .bnn-cite h2"
+    assert tree.roles["heading"] >= tree.count(text)
+    assert tree.roles["MathMLMath"] == tree.count("math")
+    # Of a figure's two forms it hears one.
+    assert tree.roles["image"] <= tree.count("img:not(.bnn-dark), svg")
+
+
 def test_motion_would_be_seen(opened):
     assert opened("book/index", reduced_motion="no-preference").evaluate(MOVING) > 0
 
@@ -204,3 +258,15 @@ def test_a_chapters_entry_is_copied_by_one_click(opened, doc):
     text = page.locator(f"#{button.get_attribute('data-bnn-copy')}").text_content()
     assert page.evaluate("navigator.clipboard.readText()") == text
     assert f"{Path(doc).name}.html" in text
+
+
+def test_what_is_copied_twice_still_says_what_its_button_does(opened):
+    page = opened("book/bayes-theorem", permissions=["clipboard-read", "clipboard-write"])
+    button = page.locator("[data-bnn-copy]").first
+    label = button.text_content()
+    for _ in range(2):
+        button.click()
+        page.wait_for_function("e => e.textContent === 'Copied'", arg=button.element_handle())
+        page.wait_for_timeout(300)
+    page.wait_for_timeout(2200)
+    assert button.text_content() == label

@@ -22,7 +22,7 @@ import downloads
 import gates
 import page_runs
 from execute import code_cells, load_kept, notebook
-from small_site import CHAPTERS, EXECUTED, SITE
+from small_site import CHAPTERS, DOCS, EXECUTED, SITE
 
 pytestmark = pytest.mark.site
 
@@ -128,6 +128,15 @@ def test_a_page_says_when_where_and_with_what_it_was_run(pages, doc):
     (body,) = parse_qs(urlsplit(report).query)["body"]
     for said in (f"{BOOK.url}{doc}.html", f"Version: {BOOK.version}", digest):
         assert said in body
+
+
+@pytest.mark.parametrize("doc", DOCS)
+def test_every_page_takes_reports_with_its_address_and_version(pages, doc):
+    links = [a["href"] for a in pages[doc].select("a[href*='/issues/new']")]
+    assert len(links) == 2
+    assert len(set(links)) == 1
+    (body,) = parse_qs(urlsplit(links[0]).query)["body"]
+    assert f"Page: {BOOK.url}{doc}.html\nVersion: {BOOK.version}\n" in body
 
 
 @pytest.mark.parametrize("doc", CHAPTERS)

@@ -32,18 +32,8 @@ function prepareForPrint() {
   addEventListener("afterprint", restore, { once: true });
 }
 
-// A link into a folded solution opens it.
-function openTarget() {
-  const id = decodeURIComponent(location.hash.slice(1));
-  for (let node = id && document.getElementById(id); node; node = node.parentElement) {
-    if (node.tagName === "DETAILS") node.open = true;
-  }
-}
-
 export function start() {
   addEventListener("beforeprint", prepareForPrint);
-  addEventListener("hashchange", openTarget);
-  openTarget();
   const button = document.getElementById("bnn-code-button");
   if (!button) return;
   const hidden = document.documentElement.dataset.code === "hidden";

@@ -18,14 +18,26 @@ function mark(box, label) {
 }
 
 export function start() {
-  const all = Object.entries(BOXES).flatMap(([css, label]) =>
-    [...document.querySelectorAll(css)].map((box) => [box, label]),
-  );
-  const labels = new Map(all);
-  // Also called once for each box when the observing starts, and when a fold opens.
+  const labels = new Map();
+  for (const [css, label] of Object.entries(BOXES)) {
+    for (const box of document.querySelectorAll(css)) labels.set(box, label);
+  }
+  const laidOut = new Set();
+  // Also called once for each box when the observing starts, when a fold opens, and when a section
+  // that the browser had not laid out yet comes near.
   const watcher = new ResizeObserver((entries) => {
-    for (const { target } of entries) mark(target, labels.get(target));
+    for (const { target } of entries) {
+      laidOut.add(target);
+      mark(target, labels.get(target));
+    }
   });
   for (const box of labels.keys()) watcher.observe(box);
-  document.fonts?.ready.then(() => all.forEach(([box, label]) => mark(box, label)));
+  document.fonts?.ready.then(() => laidOut.forEach((box) => mark(box, labels.get(box))));
+  // The keyboard may go from box to box faster than the window: it needs all of them.
+  const measureAll = (event) => {
+    if (event.key !== "Tab") return;
+    removeEventListener("keydown", measureAll, true);
+    labels.forEach((label, box) => mark(box, label));
+  };
+  addEventListener("keydown", measureAll, true);
 }
