@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from markdown_it.token import Token
 
 import browser
 import lean
+import node_tools
 import server
 import weight
 from execute import Project, code_cells, notebook
@@ -300,7 +302,7 @@ def in_browser(site: Site, executable: str) -> list[str]:
 
 def _at_width(site: Site, executable: str, width: int) -> list[str]:
     """All pages at one width."""
-    axe = site.project.root / "book/_js/node_modules/axe-core/axe.min.js"
+    node_tools.ensure_modules()
     names = [path.relative_to(site.html).as_posix() for _, path in site.pages() if path.is_file()]
     names += [name for name in ("search.html", "genindex.html") if (site.html / name).is_file()]
     with (
@@ -312,7 +314,7 @@ def _at_width(site: Site, executable: str, width: int) -> list[str]:
         )
         found = _front_door(context, address)
         for name in names:
-            found += [f"{name} ({width} px{what}" for what in _open(context, address, name, axe)]
+            found += [f"{name} ({width} px{what}" for what in _open(context, address, name)]
     return found
 
 
@@ -329,7 +331,7 @@ def _front_door(context: Any, address: str) -> list[str]:
     return []
 
 
-def _open(context: Any, address: str, name: str, axe: Path) -> list[str]:
+def _open(context: Any, address: str, name: str) -> list[str]:
     """What is wrong with one page, each finding after the rest of its view's description."""
     said: list[str] = []
     page = context.new_page()
@@ -342,26 +344,77 @@ def _open(context: Any, address: str, name: str, axe: Path) -> list[str]:
     page.evaluate(weight.SCROLL)
     page.wait_for_load_state("networkidle")
     said += weight.too_much(page.evaluate(weight.LOADED), weight.MOST_KIB)
+    page.add_style_tag(content=_ALL_LAID_OUT)
     overflow = page.evaluate(
         "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )
     if overflow > 1:
         said.append(f"is {overflow} px wider than the window")
     found = [f"): {what}" for what in said]
-    if axe.is_file():
-        page.evaluate(axe.read_text("utf8"))
-        for scheme in SCHEMES:
-            # Without motion no colour is looked at on its way into another.
-            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            found += [f", {scheme}): axe: {what}" for what in page.evaluate(_AXE)]
+    page.evaluate(AXE.read_text("utf8"))
+    found += _accessibility(page, "")
+    for layer in LAYERS if Path(name).stem in WITH_LAYERS else ():
+        with _opened(page, layer) as there:
+            found += _accessibility(page, f", {layer}") if there else []
     page.close()
     return list(dict.fromkeys(found))
 
 
+#: What a section that lays itself out alone cuts off would otherwise widen the page.
+_ALL_LAID_OUT = "section { content-visibility: visible !important; }"
+AXE = node_tools.JS / "node_modules/axe-core/axe.min.js"
 #: The violations that axe-core finds, up to three places each.
 _AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.flatMap(
   (rule) => rule.nodes.slice(0, 3).map(
     (node) => `${rule.id} (${rule.impact}): ${node.html.slice(0, 160)}`))"""
+#: What is folded is laid open, so that it is looked at too.
+_UNFOLD = "document.querySelectorAll('details').forEach((details) => (details.open = true))"
+#: Whether the page has followed a scheme; one that knows none is left alone.
+_SHOWN_IN = "scheme => [undefined, scheme].includes(document.documentElement.dataset.theme)"
+#: What the theme lays over a page or beside it, by what opens it; the same on all pages.
+LAYERS = {
+    "search": "button.search-button__button",
+    "contents of the book": "button.primary-toggle",
+    "contents of the page": "button.secondary-toggle",
+    "downloads": ".dropdown-download-buttons > button",
+    "launch": ".dropdown-launch-buttons > button",
+    "source": ".dropdown-source-buttons > button",
+}
+#: The pages that are looked at with those: one without code, one with.
+WITH_LAYERS = ("index", "bayes-theorem")
+QUERY = "prior"
+
+
+def _accessibility(page: Any, what: str) -> list[str]:
+    """What axe says of a page as it stands, all folds open, in light and dark."""
+    from playwright.sync_api import TimeoutError as TooLateError
+
+    found = []
+    page.evaluate(_UNFOLD)
+    for scheme in SCHEMES:
+        # Without motion no colour is looked at on its way into another.
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        try:
+            page.wait_for_function(_SHOWN_IN, arg=scheme, timeout=2000)
+        except TooLateError:
+            found.append(f"{what}, {scheme}): shows itself in other colours than it was asked for")
+        found += [f"{what}, {scheme}): axe: {said}" for said in page.evaluate(_AXE)]
+    return found
+
+
+@contextmanager
+def _opened(page: Any, layer: str) -> Iterator[bool]:
+    """The page with one of its layers open, and whether it has that layer at this width."""
+    button = page.locator(LAYERS[layer]).locator("visible=true")
+    if not button.count():
+        yield False
+        return
+    button.first.click()
+    if layer == "search":
+        page.locator("dialog[open] input").fill(QUERY)
+        page.locator("dialog[open] a").first.wait_for()
+    yield True
+    page.keyboard.press("Escape")
 
 
 # ---- all of them ---------------------------------------------------------------------------------

@@ -135,6 +135,7 @@ def write(text: str, folder: Path, path: Path, executable: str) -> None:
         page.set_default_timeout(300_000)
         missing: list[str] = []
         page.on("requestfailed", lambda request: missing.append(request.url))
+        page.on("response", lambda got: missing.append(got.url) if got.status >= 400 else None)
         page.route(
             f"**/{PRINTED}",
             lambda route: route.fulfill(body=text, content_type="text/html; charset=utf-8"),

@@ -1,8 +1,6 @@
 """Every gate finds what it is there to find: each test plants one violation in a good site."""
 
 import re
-import shutil
-from pathlib import Path
 
 import pytest
 
@@ -181,28 +179,49 @@ def test_a_page_over_its_budget_is_found(site, executable, one_width, monkeypatc
 
 
 def test_an_accessibility_violation_is_found(site, executable, one_width):
-    root = Path(__file__).parents[2]
-    axe = root / "book/_js/node_modules/axe-core/axe.min.js"
-    if not axe.is_file():
-        import node_tools
-
-        node_tools.ensure_modules()
-    target = site.project.root / "book/_js/node_modules/axe-core"
-    target.mkdir(parents=True)
-    shutil.copy(axe, target)
-    assert gates.in_browser(site, executable) == []
     plant(site, "html/book/index.html", f' alt="{ALT}"', "")
     assert any("axe: image-alt" in finding for finding in gates.in_browser(site, executable))
 
 
 def test_a_violation_in_the_dark_alone_is_found(site, executable, one_width):
-    axe = site.project.root / "book/_js/node_modules/axe-core"
-    shutil.copytree(Path(__file__).parents[2] / "book/_js/node_modules/axe-core", axe)
     dim = "<style>@media (prefers-color-scheme: dark) { body { background: #000; color: #222 } }"
     plant(site, "html/book/index.html", "</head>", f"{dim}</style></head>")
     found = gates.in_browser(site, executable)
     assert found
     assert all(", dark): axe: color-contrast" in finding for finding in found)
+
+
+FAINT = '<p style="color: #ccc; background: #fff">faint</p>'
+
+
+@pytest.mark.parametrize(
+    ("planted", "finding"),
+    [
+        (f"<details><summary>More</summary>{FAINT}</details>", "axe: color-contrast"),
+        (
+            '<button class="primary-toggle" onclick="this.nextElementSibling.showModal()">Contents'
+            f"</button><dialog aria-label='Contents'>{FAINT}</dialog>",
+            ", contents of the book, light): axe: color-contrast",
+        ),
+    ],
+)
+def test_a_violation_that_is_folded_away_is_found(site, executable, one_width, planted, finding):
+    plant(site, "html/book/index.html", "</article>", f"{planted}</article>")
+    assert finding in "\n".join(gates.in_browser(site, executable))
+
+
+def test_a_page_that_stays_light_in_the_dark_is_found(site, executable, one_width):
+    plant(site, "html/book/index.html", '<html lang="en">', '<html lang="en" data-theme="light">')
+    found = gates.in_browser(site, executable)
+    assert found == [
+        "book/index.html (390 px, dark): shows itself in other colours than it was asked for"
+    ]
+
+
+def test_what_is_cut_off_by_a_section_that_lays_itself_out_is_found(site, executable, one_width):
+    wide = '<section style="content-visibility: auto"><div style="width: 3000px">w</div></section>'
+    plant(site, "html/book/index.html", "</article>", f"</article>{wide}")
+    assert "px wider than the window" in "\n".join(gates.in_browser(site, executable))
 
 
 def test_a_front_door_that_leads_nowhere_is_found(site, executable, one_width):
