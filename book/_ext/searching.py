@@ -40,11 +40,21 @@ END = "¶"
 REPEATING = re.compile(
     r"(\d[\d.]* )?(Summary|Exercises|What comes next|What you will learn|How this page was run)"
 )
+#: What readers call such sections; each says the chapter's title too.
+CALLED = {
+    "Summary": "summary, recap, takeaways, key points, key messages, lessons, conclusions, "
+    "in short, cheat sheet, essentials, one page",
+    "Exercises": "exercises, problems, problem set, homework, assignments, tasks, practice, "
+    "questions to practise",
+    "What comes next": "what comes next, what follows",
+}
 #: Pages of which each section repeats what others teach.
 LOOKED_UP = ("api", "bibliography", "glossary")
 #: The file, beside the index, of the words by which misspelt ones are set right, and of what the
 #: headings and the readers' words of the sections are.
 WORDS = "words.json"
+#: The file of the same words and of the sections' own texts, for who reads the site from files.
+TEXTS = "texts.js"
 WORD = re.compile(r"[^\W\d_]{5,}")
 HEADING = re.compile("^h[1-6]$")
 #: A glossary's link to the section that teaches the term.
@@ -114,7 +124,9 @@ def index(
         "known": known_words([text for record in found for text in (record.title, record.asked)]),
         "asked": _asked(found, site / "pagefind"),
     }
-    (site / "pagefind" / WORDS).write_text(json.dumps(words, ensure_ascii=False), "utf8")
+    (site / "pagefind" / WORDS).write_text(_json(words), "utf8")
+    texts = {"known": words["known"], "sections": [_plain(record) for record in found]}
+    (site / "pagefind" / TEXTS).write_text(f"globalThis.bnnTexts={_json(texts)};", "utf8")
     for pattern in INTERFACES:
         for file in (site / "pagefind").glob(pattern):
             file.unlink()
@@ -167,6 +179,8 @@ def records(
             url = name if first else f"{name}#{anchors[0]}"
             aside = aside or (first and not texts)
             more = [text for anchor in anchors for text in queries.get(anchor, ())]
+            if (repeating := REPEATING.match(title)) and repeating[2] in CALLED:
+                more += [CALLED[repeating[2]], page]
             yield Record(url, title, page, own, aside, ". ".join([*texts, *more]))
 
 
@@ -270,8 +284,8 @@ def _entries(soups: Mapping[str, BeautifulSoup]) -> Iterator[tuple[str, str]]:
 
 
 def _asked(found: Iterable[Record], target: Path) -> dict[str, str]:
-    """Under Pagefind's name of a section that teaches, its heading and its readers' words."""
-    texts = {f"/{r.url}": f"{r.title}. {r.asked}" for r in found if not r.aside}
+    """Under Pagefind's name of a section, its heading and its readers' words, where it has any."""
+    texts = {f"/{r.url}": _names_of(r) for r in found if _names_of(r)}
     named = {}
     for path in sorted((target / "fragment").iterdir()):
         packed = gzip.decompress(path.read_bytes())
@@ -279,6 +293,30 @@ def _asked(found: Iterable[Record], target: Path) -> dict[str, str]:
         if url in texts:
             named[path.stem] = texts[url]
     return named
+
+
+def _names_of(record: Record) -> str:
+    """What a section is called; nothing where it repeats others and no reader asks for it."""
+    return f"{record.title}. {record.asked}" if record.asked or not record.aside else ""
+
+
+def _plain(record: Record) -> dict[str, Any]:
+    """A record without Pagefind: its address, names, own text and how much that text counts."""
+    soup = BeautifulSoup(record.html, "html.parser")
+    for part in soup.select(".cell_input"):
+        part.decompose()
+    return {
+        "url": record.url,
+        "title": record.title,
+        "page": record.page,
+        "asked": _names_of(record),
+        "text": _text(soup).partition(END)[0].strip(),
+        "weight": ASIDE if record.aside else 1,
+    }
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 async def _write(found: Iterable[Record], target: Path) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 import browser
+import lean
 import server
 import small_site
 
@@ -18,3 +19,10 @@ def served():
         browser.chromium(path) as chromium,
     ):
         yield chromium, address
+
+
+@pytest.fixture(scope="module")
+def soups():
+    """The pages of the small site."""
+    paths = sorted(small_site.SITE.html.glob("book/*.html"))
+    return {path.relative_to(small_site.SITE.html).as_posix(): lean.parsed(path) for path in paths}

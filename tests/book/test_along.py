@@ -13,6 +13,7 @@ import epub_book
 import gates
 import pdf_book
 from execute import Project
+from search_questions import ODD, QUESTIONS, ask, right
 from small_site import PROJECT, ROOT, SITE
 
 PAGE = """<?xml version="1.0" encoding="UTF-8"?>
@@ -203,4 +204,59 @@ def test_the_zip_reads_offline(tmp_path):
         for doc in PROJECT.pages():
             page.goto((tmp_path / along.NAME / f"{doc}.html").as_uri(), wait_until="load")
             assert page.locator("article h1:visible").count() == 1
+        page.goto((tmp_path / along.NAME / "index.html").as_uri())
+        page.wait_for_url("**/book/index.html")
+        figure = page.locator(".bnn-figure").first
+        page.goto((tmp_path / along.NAME / "book/bayes-theorem.html").as_uri())
+        figure.scroll_into_view_if_needed()
+        page.wait_for_function("e => e.dataset.state === 'ready'", arg=figure.element_handle())
         assert failed == []
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory):
+    """A page of the zip, opened as a file."""
+    folder = tmp_path_factory.mktemp("zip")
+    with zipfile.ZipFile(along.zip_site(PROJECT, SITE.html)) as archive:
+        archive.extractall(folder)
+    executable = browser.find_or_install(install=True)
+    assert executable, "these checks need a Chromium"
+    with browser.chromium(executable) as chromium:
+        page = chromium.new_page()
+        page.goto((folder / along.NAME / "book/index.html").as_uri())
+        yield page, (folder / along.NAME).as_uri() + "/"
+
+
+@pytest.mark.site
+@pytest.mark.slow
+def test_questions_are_answered_offline(unpacked, soups):
+    """By the sections' own texts, as Pagefind reads no files: a guard some questions below what is
+    (docs/decisions/0008-search.md)."""
+    page, root = unpacked
+    places = []
+    for question in QUESTIONS:
+        _, links = ask(page, question["text"])
+        wanted = right(soups, question["sections"])
+        found = [link.removeprefix(root) for link in links]
+        places.append(next((i for i, link in enumerate(found) if link in wanted), 99))
+    assert sum(place == 0 for place in places) / len(places) > 0.86
+    assert sum(place < 3 for place in places) / len(places) > 0.94
+
+
+@pytest.mark.site
+@pytest.mark.slow
+@pytest.mark.parametrize("query", ODD)
+def test_odd_queries_get_a_calm_answer_offline(unpacked, query):
+    page, _ = unpacked
+    status, links = ask(page, query)
+    assert len(status) < 300
+    assert len(links) <= 12
+    assert not page.locator("dialog[open] img, dialog[open] script").count()
+
+
+@pytest.mark.site
+def test_the_book_links_what_can_be_taken_along():
+    (preface,) = [page for doc, page in SITE.built() if doc == "book/index"]
+    links = {a["href"] for a in preface.select("a[href*='/offline/']")}
+    book = citing.read_book(ROOT / "CITATION.cff")
+    assert links == {f"{book.url}offline/{along.NAME}{end}" for end in (".epub", ".pdf", ".zip")}

@@ -1,19 +1,15 @@
 """Readers' questions, put to the search dialog of the book's own small site in a browser."""
 
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
 
-import lean
 import searching
-from small_site import ROOT, SITE
+from search_questions import ODD, QUESTIONS, ask, right
+from small_site import ROOT
 
-QUESTIONS = tomllib.loads(
-    (Path(__file__).parent / "search_questions.toml").read_text("utf8"),
-)["question"]
 WORDS = searching.words_of(ROOT / "book/search.toml")
 #: What must be reached, frozen and open: a guard some questions below what is, and no goal
 #: (docs/decisions/0008-search.md).
@@ -34,28 +30,6 @@ QUERIES = {
     "how to cite this book": "how-to-cite",
     "normal distribution second argument standard deviation": "notation",
 }
-ODD = ["qqqqzzzz", "?!…", "<img src=x onerror=alert(1)>", "a b " * 2500, "posterior " * 1000]
-
-
-def right(soups, targets):
-    """The addresses that answer a question: sections, their parts, or (``@page``) whole pages."""
-    found = set()
-    for target in targets:
-        if target.startswith("@"):
-            name = f"{target[1:]}.html"
-            found |= {name} | {f"{name}#{tag['id']}" for tag in soups[name](id=True)}
-    labels = {target for target in targets if not target.startswith("@")}
-    for name, soup in soups.items():
-        for section in soup.find_all("section", id=True):
-            anchors = set(searching._anchors(section))
-            if section.h1 in section.find_all("h1", recursive=False):
-                found |= {name} if labels & anchors else set()
-            elif labels & anchors:
-                found |= {f"{name}#{tag['id']}" for tag in section(id=True)}
-                found |= {f"{name}#{anchor}" for anchor in anchors}
-        exercises = {str(tag["id"]) for tag in soup.select("div.exercise[id]")}
-        found |= {f"{name}#{label}" for label in labels & exercises}
-    return found
 
 
 def test_questions_name_sections_that_are_there():
@@ -97,25 +71,6 @@ def opened(served):
     page.on("dialog", lambda dialog: (bad.append(dialog.message), dialog.dismiss()))
     page.goto(f"{address}book/index.html")
     return page, address, bad
-
-
-def ask(page, query, key="Control+k"):
-    """What the dialog says of a query, and the links that it shows."""
-    if not page.locator("dialog[open]").count():
-        page.keyboard.press(key)
-    page.locator("dialog input").fill("")
-    page.wait_for_function("() => !document.querySelector('.bnn-search-status').textContent")
-    page.locator("dialog input").fill(query)
-    page.wait_for_function("() => document.querySelector('.bnn-search-status').textContent")
-    links = page.locator(".bnn-search-results a").evaluate_all("as => as.map(a => a.href)")
-    return page.inner_text(".bnn-search-status"), links
-
-
-@pytest.fixture(scope="module")
-def soups():
-    """The pages of the small site."""
-    paths = sorted(SITE.html.glob("book/*.html"))
-    return {path.relative_to(SITE.html).as_posix(): lean.parsed(path) for path in paths}
 
 
 @pytest.mark.site
@@ -166,6 +121,56 @@ def test_odd_queries_get_a_calm_answer(opened, query):
     assert len(status) < 300
     assert len(links) <= 12
     assert not page.locator("dialog[open] img, dialog[open] script").count()
+    assert bad == []
+
+
+@pytest.mark.site
+def test_enter_leads_to_what_is_asked_now_not_to_what_was_found_before(opened):
+    page, address, bad = opened
+    page.goto(f"{address}book/index.html")
+    ask(page, "hat matrix")
+    page.locator("dialog input").fill("how wide should my proposal be")
+    page.locator("dialog input").press("Enter")
+    page.wait_for_url(f"{address}book/markov-chain-monte-carlo.html#sec-mc-step")
+    assert bad == []
+
+
+@pytest.mark.site
+@pytest.mark.parametrize("way", ["click", "enter"])
+def test_an_answer_on_the_same_page_is_seen(opened, way):
+    page, address, _ = opened
+    page.goto(f"{address}book/markov-chain-monte-carlo.html")
+    ask(page, "how wide should my proposal be")
+    if way == "click":
+        page.locator(".bnn-search-results a").first.click()
+    else:
+        page.locator("dialog input").press("Enter")
+    page.wait_for_url("**#sec-mc-step")
+    assert page.locator("dialog[open]").count() == 0
+    page.wait_for_timeout(700)
+    assert -5 <= page.locator("#sec-mc-step").evaluate("e => e.getBoundingClientRect().top") < 150
+
+
+@pytest.mark.site
+def test_an_index_that_did_not_load_is_asked_for_again(opened):
+    page, address, _ = opened
+    broken = "**/pagefind/words.json"
+    page.route(broken, lambda route: route.abort())
+    page.goto(f"{address}book/index.html")
+    status, links = ask(page, "hat matrix")
+    assert "did not load" in status
+    assert links == []
+    page.unroute(broken)
+    status, links = ask(page, "hat matrix.")
+    assert links
+
+
+@pytest.mark.site
+def test_an_address_that_cannot_be_read_stops_nothing(opened):
+    page, address, bad = opened
+    page.goto("about:blank")
+    page.goto(f"{address}book/index.html#100%")
+    assert ask(page, "hat matrix")[1]
     assert bad == []
 
 

@@ -7,14 +7,14 @@ const ACTIONS = {
 
 async function copy(button) {
   const text = document.getElementById(button.dataset.bnnCopy).textContent;
-  const label = button.textContent;
+  button.dataset.label ??= button.textContent;
   try {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
   } catch {
     button.textContent = "Copying is blocked";
   }
-  setTimeout(() => (button.textContent = label), 2000);
+  setTimeout(() => (button.textContent = button.dataset.label), 2000);
 }
 
 export function start() {

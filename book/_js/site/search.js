@@ -1,4 +1,5 @@
-// Pagefind's answers in the theme's own search dialog (Ctrl+K or /), section by section.
+// Pagefind's answers in the theme's own search dialog (Ctrl+K or /), section by section. Where the
+// site is read from files, which Pagefind cannot be, the sections' texts are ranked here.
 
 const LONGEST = 200; // characters of a query that are looked at
 const MOST_WORDS = 12;
@@ -7,6 +8,7 @@ const MISSING = 0.8; // what a section loses that has none of the words but one
 const NAMED = 1.5; // how much a section's heading and readers' words count beside Pagefind's score
 const REPEATED = 4; // how slowly a word that stands there several times has its full effect
 const LENGTH = 0.3; // how much the many words of a section count against it
+const PROSE = 0.3; // how much the text of a section counts beside those, without Pagefind
 const SHOWN = 12;
 const EXCERPT = 24; // words
 const END = "¶"; // stands between a section's own words and its readers', which are not shown
@@ -26,7 +28,15 @@ const make = (name, properties = {}) => Object.assign(document.createElement(nam
 
 let library;
 function load(root) {
-  library ??= import(new URL(`${root}pagefind/pagefind.js`, location.href).href).then(async (pagefind) => {
+  library ??= index(root).catch((error) => {
+    library = undefined; // the next query tries again
+    throw error;
+  });
+  return library;
+}
+
+async function index(root) {
+  return import(new URL(`${root}pagefind/pagefind.js`, location.href).href).then(async (pagefind) => {
     await pagefind.options({
       baseUrl: new URL(root, location.href).pathname,
       ranking: { termSimilarity: 2, pageLength: 0.1, termSaturation: 2 },
@@ -34,6 +44,22 @@ function load(root) {
     await pagefind.init();
     const { known, asked } = await fetch(new URL(`${root}pagefind/words.json`, location.href)).then((file) => file.json());
     return { pagefind, known, names: counted(asked) };
+  });
+}
+
+// The sections' texts come by a classic script, the only thing that a page read from a file may load.
+function loadTexts(root) {
+  library ??= new Promise((resolve, reject) => {
+    const script = make("script", { src: `${root}pagefind/texts.js`, onerror: reject });
+    script.onload = () => {
+      const { known, sections } = globalThis.bnnTexts;
+      const texts = (key) => counted(Object.fromEntries(sections.map((section, i) => [i, section[key]])));
+      resolve({ known, sections, names: texts("asked"), prose: texts("text") });
+    };
+    document.head.append(script);
+  }).catch((error) => {
+    library = undefined;
+    throw error;
   });
   return library;
 }
@@ -226,6 +252,28 @@ export async function answer(root, query) {
   return sections.filter((section) => resembles(words, section.marked)).slice(0, SHOWN);
 }
 
+// The same without Pagefind: what headings and readers' words say, and the words of the text.
+export function answerFrom({ known, sections, names, prose }, query) {
+  const there = (word) => stems(word).some((part) => prose.spread.has(part) || names.spread.has(part));
+  const words = telling(query).map((word) => (there(word) ? word : mended(word, known)));
+  const asked = new Set(stems(words.join(" ")));
+  const byName = named(words, names);
+  const byText = named(words, prose);
+  const score = (i) => NAMED * byName.get(String(i)) + PROSE * sections[i].weight * byText.get(String(i));
+  const found = sections.map((section, i) => [score(i), section]).filter(([total]) => total > 0);
+  found.sort((a, b) => b[0] - a[0]);
+  return found.slice(0, SHOWN).map(([, section]) => {
+    const own = section.text.split(/\s+/).filter(Boolean);
+    const hits = own.flatMap((word, location) => (stems(word).some((part) => asked.has(part)) ? [{ location, balanced_score: 1 }] : []));
+    return { ...section, words: stretch(own, hits) };
+  });
+}
+
+async function answerOffline(root, query) {
+  const found = answerFrom(await loadTexts(root), query);
+  return found.map((section) => ({ ...section, url: root + section.url }));
+}
+
 function fill(list, status, query, found) {
   list.replaceChildren(...found.map(row));
   const count = found.length === 1 ? "1 section" : `${found.length} sections`;
@@ -260,34 +308,42 @@ export function start() {
   list.setAttribute("aria-label", "Search results");
   dialog.append(status, list);
   dialog.addEventListener("keydown", (event) => moveFocus(event, input, list));
-  // Chromium and others load no module from a file, so the index cannot be asked there.
   const offline = location.protocol === "file:";
-  if (!offline) input.addEventListener("focus", () => load(root).catch(() => {}), { once: true });
-  input.form.addEventListener("submit", (event) => {
-    const first = list.querySelector("a");
-    if (!first) return;
-    event.preventDefault();
-    first.click();
-    dialog.close();
-  });
+  const [prepare, find] = offline ? [loadTexts, answerOffline] : [load, answer];
+  input.addEventListener("focus", () => prepare(root).catch(() => {}), { once: true });
   let latest = 0;
-  input.addEventListener("input", async () => {
+  // Shows what is found for the query that stands there now, unless a later one overtakes it, and
+  // says whether it did.
+  async function look(pause) {
     const query = input.value.trim().slice(0, LONGEST);
     const mine = ++latest;
-    if (offline) {
-      status.textContent = query ? "Press Enter to search the titles and words of all pages." : "";
-    } else if (query.length < 2) {
+    if (query.length < 2) {
       list.replaceChildren();
       status.textContent = "";
-    } else {
-      try {
-        await new Promise((done) => setTimeout(done, PAUSE));
-        if (mine !== latest) return; // a later key has overtaken this one
-        const found = await answer(root, query);
-        if (mine === latest) fill(list, status, query, found);
-      } catch {
-        status.textContent = "The search index did not load. Press Enter for the plain search page.";
-      }
+      return true;
     }
+    try {
+      await new Promise((done) => setTimeout(done, pause));
+      if (mine !== latest) return false;
+      const found = await find(root, query);
+      if (mine === latest) fill(list, status, query, found);
+    } catch {
+      if (mine !== latest) return false;
+      list.replaceChildren();
+      status.textContent = "The search index did not load. Press Enter for the plain search page.";
+    }
+    return mine === latest;
+  }
+  input.addEventListener("input", () => look(PAUSE));
+  input.form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (!(await look(0))) return;
+    const first = list.querySelector("a");
+    if (first) first.click();
+    else if (input.value.trim()) input.form.submit(); // the plain search page
+  });
+  list.addEventListener("click", (event) => {
+    const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey;
+    if (event.target.closest("a") && !elsewhere) dialog.close();
   });
 }
