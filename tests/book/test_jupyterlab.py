@@ -46,7 +46,7 @@ def binder(tmp_path_factory):
     environment = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
     environment |= {"HOME": str(home), "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     # What builds the package is in the lock: nothing is fetched.
-    environment |= {"PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1"}
+    environment |= {"PIP_NO_INDEX": "1"}
     subprocess.run(["binder/postBuild"], cwd=home / "repository", env=environment, check=True)
     return home / "repository", environment
 
