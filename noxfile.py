@@ -65,7 +65,7 @@ def build(session):
 
 @nox.session
 def tests(session):
-    """Lint, types, unit tests and laws, every page at its small size, the checks of the site.
+    """Lint, types, unit tests and laws, every page at its small size as on Binder, the site.
 
     Options after -- go to pytest; with any, only pytest runs.
     """
@@ -83,7 +83,12 @@ def tests(session):
         return
     lint_commands(session)
     session.run("pytest", "-q", "-m", "not site", "-n", "2", "--dist", "worksteal")
-    session.run("python", "book/_ext/build.py", "--size", "smoke", "--install-browser")
+    # The pages at their small size are what Binder runs, so they run in its environment.
+    python = session.run(
+        "python", "tests/environments.py", "requirements/jupyterlab.txt", silent=True
+    )
+    small = ["python", "book/_ext/build.py", "--size", "smoke", "--install-browser"]
+    session.run(*small, env={"BNNBOOK_KERNEL": python.splitlines()[-1]})
     session.run("pytest", "-q", "-m", "site", "-n", "2", "--dist", "loadfile")
 
 

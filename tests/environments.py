@@ -1,4 +1,6 @@
-"""Environments of their own, for tools that can't live with the book's."""
+"""Environments of their own, for tools that can't live with the book's: ``environments.py LOCK``
+makes one with the book's package in it and prints its Python.
+"""
 
 import hashlib
 import subprocess
@@ -26,3 +28,14 @@ def made(lock: str) -> Path:
     )
     stamp.touch()
     return python
+
+
+def main(lock: str) -> None:
+    python = made(lock)
+    install = ["install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", ROOT]
+    subprocess.run([sys.executable, "-m", "uv", "pip", *install, "--python", python], check=True)
+    print(python)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

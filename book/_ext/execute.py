@@ -34,6 +34,8 @@ from nbformat import NotebookNode
 
 import provenance
 
+#: Names the Python of another environment to run the pages in; the tests name Binder's.
+KERNEL = "BNNBOOK_KERNEL"
 LOCK = "requirements/build.txt"
 TIMEOUT = 900
 NOT_DATA = {".py", ".pyc", ".md", ".typed"}
@@ -336,7 +338,8 @@ def run_page(
 
 
 def _kernel_manager() -> type:
-    """A kernel manager whose kernels listen on sockets in files instead of at ports.
+    """A kernel manager whose kernels listen on sockets in files instead of at ports, and are run by
+    the Python that the environment variable ``BNNBOOK_KERNEL`` names, if any.
 
     Of two kernels that start at once, each may find a port free that the other then takes.
     """
@@ -344,10 +347,15 @@ def _kernel_manager() -> type:
     from jupyter_core.paths import jupyter_runtime_dir
     from traitlets import default
 
-    if os.name == "nt":
-        return AsyncKernelManager
+    class Elsewhere(AsyncKernelManager):
+        def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+            python, *rest = super().format_kernel_cmd(extra_arguments)
+            return [os.environ.get(KERNEL) or python, *rest]
 
-    class OnFiles(AsyncKernelManager):
+    if os.name == "nt":
+        return Elsewhere
+
+    class OnFiles(Elsewhere):
         @default("transport")
         def _transport(self) -> str:
             return "ipc"

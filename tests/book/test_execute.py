@@ -190,6 +190,18 @@ def test_a_failing_cell_is_named_and_the_other_pages_are_kept(project):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="the other Python is a shell script")
+def test_a_page_runs_in_the_environment_that_is_named(project, tmp_path, monkeypatch):
+    other = tmp_path / "python"
+    other.write_text(f'#!/bin/sh\nMARK=other exec "{sys.executable}" "$@"\n')
+    other.chmod(0o755)
+    monkeypatch.setenv(execute.KERNEL, str(other))
+    (project.root / "_toc.yml").write_text("format: jb-book\nroot: book/one\n")
+    (project.root / "book/one.md").write_text(page("import os\nos.environ['MARK']"))
+    execute.execute(project)
+    assert output(project, "book/one") == "'other'"
+
+
 def test_a_page_that_writes_to_standard_error_fails(project):
     path = project.root / "book/one.md"
     (project.root / "_toc.yml").write_text("format: jb-book\nroot: book/one\n")
