@@ -1,11 +1,14 @@
 """What a page may load, and how much of it: the budget of a reader on a slow line.
 
 Counted are the compressed bytes that a browser has fetched when the page is loaded, and when it has
-been scrolled to its end. Figures count by their bytes only, as a page has as many as it needs.
+been scrolled to its end. Figures count by their bytes only, as a page has as many as it needs. What
+keeps a phone busy is the layout of boxes, so those that are laid out at first are counted too: a
+chapter has some 30,000, of which a script that measures them all would have every one laid out.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 #: What a page may fetch, from the site's root; another file needs a line here, and a reason.
 MAY_LOAD = re.compile(
@@ -23,6 +26,8 @@ MOST_KIB_AT_FIRST = 450
 """Of what is fetched before anybody scrolls."""
 MOST_KIB = 1000
 """Of all that is fetched, figures included."""
+MOST_BOXES = 10_000
+"""Laid out before anybody scrolls (most today: 9,100)."""
 
 #: Scrolls through a page, so that what loads lazily is loaded, and a little back, which shows the
 #: theme's button for the way to the top.
@@ -37,6 +42,16 @@ SCROLL = """async () => {
 #: What the page in a browser has fetched: pairs of an address and its compressed bytes.
 LOADED = """() => ["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind))
   .map((entry) => [entry.name, entry.encodedBodySize])"""
+
+
+def boxes(metrics: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence where too much of a page is laid out.
+
+    Args:
+        metrics: What the browser's ``Performance.getMetrics`` gives.
+    """
+    count = next(entry["value"] for entry in metrics if entry["name"] == "LayoutObjects")
+    return [f"lays out {count} boxes, at most {MOST_BOXES}"] if count > MOST_BOXES else []
 
 
 def foreign(url: str, root: str) -> list[str]:

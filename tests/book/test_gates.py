@@ -178,6 +178,19 @@ def test_a_page_over_its_budget_is_found(site, executable, one_width, monkeypatc
     assert "KiB, at most 0.1" in "\n".join(gates.in_browser(site, executable))
 
 
+def test_a_script_that_lays_out_all_of_a_long_page_is_found(site, executable, one_width):
+    section = (
+        '<section style="content-visibility: auto; contain-intrinsic-height: 2000px">{}</section>'
+    )
+    long = "".join(section.format("<p>word</p>" * 800) for _ in range(10))
+    plant(site, "html/book/index.html", "</article>", f"</article>{long}")
+    assert gates.in_browser(site, executable) == []
+    measure = "<script>document.querySelectorAll('p').forEach((p) => p.scrollWidth)</script>"
+    plant(site, "html/book/index.html", "</body>", f"{measure}</body>")
+    (found,) = gates.in_browser(site, executable)
+    assert re.search(r"lays out \d+ boxes, at most 10000", found)
+
+
 def test_an_accessibility_violation_is_found(site, executable, one_width):
     plant(site, "html/book/index.html", f' alt="{ALT}"', "")
     assert any("axe: image-alt" in finding for finding in gates.in_browser(site, executable))
