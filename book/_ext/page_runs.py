@@ -14,7 +14,7 @@ import datetime
 import html
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -143,8 +143,21 @@ def _rows(page: execute.Kept, sentence: str) -> list[tuple[str, str]]:
     ]
 
 
-def block(page: execute.Kept | None, sentence: str, files: str, report: str) -> str:
+def binder_address(options: Mapping[str, Any], pagename: str) -> str:
+    """Where Binder opens a page as a notebook, by the theme's options; "" where they name none."""
+    hub = options.get("launch_buttons", {}).get("binderhub_url")
+    if not hub:
+        return ""
+    place = options["repository_url"].removeprefix("https://github.com/").strip("/")
+    branch = options.get("repository_branch") or "main"
+    return f"{hub.rstrip('/')}/v2/gh/{place}/{branch}?urlpath=lab/tree/{pagename}.md"
+
+
+def block(
+    page: execute.Kept | None, sentence: str, files: str, report: str, binder: str = ""
+) -> str:
     """The block at a page's end: the run in full, downloads, a way to report a mistake."""
+    there = f'<a href="{html.escape(binder)}">on Binder</a> ·\n' if binder else ""
     rows = "".join(
         f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd></div>"
         for name, value in (_rows(page, sentence) if page else ())
@@ -155,7 +168,7 @@ def block(page: execute.Kept | None, sentence: str, files: str, report: str) -> 
  data-pagefind-ignore="all">
 <h2 id="run-heading">How this page was run</h2>
 {facts}
-<p>Run it yourself: <a href="{files}.ipynb" download>notebook</a> ·
+<p>Run it yourself: {there}<a href="{files}.ipynb" download>notebook</a> ·
 <a href="{files}.py" download>Python script</a>. On Binder pages run at their small size, so their
 numbers differ. {report_link(report)}</p>
 </section>
@@ -184,7 +197,8 @@ def _add(app: Sphinx, pagename: str, templatename: str, context: Any, doctree: A
     if page:
         context["body"] = context["body"].replace("</h1>", f"</h1>{line(page, project.size)}", 1)
     files = context["pathto"](f"_sources/{pagename}", 1)
-    context["body"] += block(page, nb.metadata.get("diagnostics", ""), files, report)
+    binder = binder_address(app.config.html_theme_options, pagename)
+    context["body"] += block(page, nb.metadata.get("diagnostics", ""), files, report, binder)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The content security policy of each finished page.
 
-A page may load only what lies beside it. Its own inline scripts are allowed by their hashes, so
-the policy is written last, when nothing changes the page any more.
+A page may load only what lies beside it. Its own inline scripts and styles are allowed by their
+hashes, so the policy is written last, when nothing changes the page any more.
 """
 
 import base64
@@ -9,6 +9,7 @@ import hashlib
 import re
 
 SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<body>.*?)</script>", re.S | re.I)
+STYLE = re.compile(r"<style\b[^>]*>(.*?)</style>", re.S | re.I)
 HANDLER = re.compile(r"<[a-z][^>]*\s(on[a-z]+)\s*=", re.I)
 MARK = '<meta http-equiv="Content-Security-Policy"'
 REFERRER = '<meta name="referrer" content="strict-origin-when-cross-origin"/>'
@@ -31,20 +32,25 @@ def inline_scripts(page: str) -> list[str]:
     return bodies
 
 
-def script_hash(body: str) -> str:
-    """The policy's source expression for an inline script."""
+def source_of(body: str) -> str:
+    """The policy's source expression for an inline script or style."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()}'"
 
 
 def policy(page: str) -> str:
     """The policy for a page as it stands."""
-    hashes = " ".join(dict.fromkeys(script_hash(body) for body in inline_scripts(page)))
+    scripts, styles = (
+        " ".join(dict.fromkeys(source_of(body) for body in bodies))
+        for bodies in (inline_scripts(page), STYLE.findall(page))
+    )
     rules = {
         "default-src": "'none'",
         # WebAssembly is Pagefind's.
-        "script-src": f"'self' 'wasm-unsafe-eval' {hashes}".strip(),
-        # KaTeX and pandas set style attributes; a style cannot run code.
+        "script-src": f"'self' 'wasm-unsafe-eval' {scripts}".strip(),
+        # KaTeX sets style attributes; old browsers know no difference between these and elements.
         "style-src": "'self' 'unsafe-inline'",
+        "style-src-elem": f"'self' {styles}".strip(),
+        "style-src-attr": "'unsafe-inline'",
         "img-src": "'self' data:",
         "font-src": "'self'",
         "connect-src": "'self'",

@@ -196,7 +196,7 @@ def test_a_planted_third_party_script_would_be_seen(site):
         assert len(foreign(page.replace("</body>", planted + "</body>"))) == 1
 
 
-def test_the_policy_of_each_page_covers_its_inline_scripts(site):
+def test_the_policy_of_each_page_covers_its_inline_scripts_and_styles(site):
     for path in pages(site):
         page = BeautifulSoup(path.read_text("utf8"), "html.parser")
         content = page.select_one("meta[http-equiv=Content-Security-Policy]")["content"]
@@ -205,10 +205,13 @@ def test_the_policy_of_each_page_covers_its_inline_scripts(site):
             for tag in page.select("script:not([src])")
             if tag.get("type", "text/javascript") == "text/javascript"
         ]
-        hashes = {
-            base64.b64encode(hashlib.sha256(body.encode()).digest()).decode() for body in bodies
-        }
-        assert set(re.findall(r"'sha256-([^']+)'", content)) == hashes, path.name
+        styles = [tag.string for tag in page.select("style")]
+        for kind, inline in (("script-src", bodies), ("style-src-elem", styles)):
+            (allowed,) = re.findall(rf"{kind} ([^;]*)", content)
+            hashes = {
+                base64.b64encode(hashlib.sha256(body.encode()).digest()).decode() for body in inline
+            }
+            assert set(re.findall(r"'sha256-([^']+)'", allowed)) == hashes, path.name
         # Ours before the first paint; the theme's that focuses the field of the search page.
         assert len(bodies) <= (2 if path.name == "search.html" else 1)
         assert not re.search(r"<[^>]+\son[a-z]+=", re.sub(r"<script.*?</script>", "", str(page)))
@@ -394,10 +397,12 @@ def test_search_leads_to_the_section_or_says_that_there_is_none(opened, query, f
 def test_a_planted_script_is_refused_by_the_policy(site, opened):
     text = (site / "book/chapter.html").read_text("utf8")
     planted = site / "book/planted.html"
-    planted.write_text(text.replace("</body>", "<script>document.title = 'hacked'</script></body>"))
+    bad = "<script>document.title = 'hacked'</script><style>h1 { display: none }</style></body>"
+    planted.write_text(text.replace("</body>", bad))
     try:
         opened.page.goto(opened.address + "book/planted.html")
         assert opened.page.title() != "hacked"
+        assert opened.page.locator("h1:visible").count() == 1
         assert any("Content Security Policy" in line for line in opened.said)
     finally:
         planted.unlink()

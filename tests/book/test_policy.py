@@ -28,6 +28,13 @@ def test_inline_code_is_allowed_by_its_hash_and_data_needs_none():
     assert allowed(policy.protect(PAGE)) == [digest("let a = 1;")]
 
 
+def test_an_inline_style_is_allowed_by_its_hash_and_attributes_are():
+    page = policy.protect(PAGE.replace("<body>", '<style>p{color:red}</style><body style="a:b">'))
+    (elements,) = re.findall(r"style-src-elem ([^;\"]*)", page)
+    assert elements.split() == ["'self'", f"'{digest('p{color:red}')}'"]
+    assert "style-src-attr 'unsafe-inline'" in page
+
+
 def test_a_tampered_script_is_not_allowed():
     tampered = policy.protect(PAGE).replace("let a = 1;", "let a = 2;")
     assert digest("let a = 2;") not in allowed(tampered)

@@ -119,7 +119,14 @@ def test_the_keyboard_reaches_everything_on_a_page_enlarged_threefold(opened, do
 )
 def test_a_focus_that_is_not_seen_is_found(opened, planted, said):
     page = opened("book/how-to-cite", reduced_motion="reduce")
-    page.add_style_tag(content=planted)
+    page.evaluate(
+        """css => {
+          const sheet = new CSSStyleSheet();
+          sheet.replaceSync(css);
+          document.adoptedStyleSheets.push(sheet);
+        }""",
+        planted,
+    )
     assert any(said in what for what, _ in walk(page))
 
 

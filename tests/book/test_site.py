@@ -106,7 +106,9 @@ def test_a_downloaded_page_runs_anywhere(tmp_path, suffix):
 @pytest.mark.parametrize("doc", EXECUTED)
 def test_the_rocket_the_pencil_and_the_bug_lead_to_the_right_places(pages, doc):
     links = " ".join(a["href"] for a in pages[doc].select("a[href^=https]"))
-    assert f"mybinder.org/v2/gh/bnnbook/bnnbook/main?urlpath=lab/tree/{doc}.md" in links
+    notebook = f"https://mybinder.org/v2/gh/bnnbook/bnnbook/main?urlpath=lab/tree/{doc}.md"
+    # In the menu under the rocket, and at the page's end by one click.
+    assert [a["href"] for a in pages[doc].select("a[href*='mybinder.org']")] == [notebook] * 2
     assert f"github.com/bnnbook/bnnbook/edit/main/{doc}.md" in links
     assert "github.com/bnnbook/bnnbook/issues/new" in links
 
