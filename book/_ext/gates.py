@@ -304,7 +304,8 @@ def _at_width(site: Site, executable: str, width: int) -> list[str]:
     """All pages at one width."""
     node_tools.ensure_modules()
     names = [path.relative_to(site.html).as_posix() for _, path in site.pages() if path.is_file()]
-    names += [name for name in ("search.html", "genindex.html") if (site.html / name).is_file()]
+    others = ("search.html", "genindex.html", "404.html")
+    names += [name for name in others if (site.html / name).is_file()]
     with (
         server.serving(site.html, prefix="/a/sub/path/") as address,
         browser.chromium(executable) as chromium,

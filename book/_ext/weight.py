@@ -12,7 +12,7 @@ from typing import Any
 
 #: What a page may fetch, from the site's root; another file needs a line here, and a reason.
 MAY_LOAD = re.compile(
-    r"""(?:index|search|genindex)\.html | book/[\w-]+\.html | searchindex\.js
+    r"""(?:index|search|genindex|404)\.html | book/[\w-]+\.html | searchindex\.js
       | _images/[\w.-]+\.(?:svg|png|webp)
       | _static/[\w./-]+\.(?:css|js|svg|woff2)
       | pagefind/[\w./-]+

@@ -99,6 +99,19 @@ def test_questions_lead_to_their_sections(opened, soups, frozen, record_property
 
 
 @pytest.mark.site
+def test_the_first_search_has_a_budget(served):
+    """In KiB as they come over the line; what is asked later comes in small pieces."""
+    chromium, address = served
+    page, sizes = chromium.new_context().new_page(), []
+    page.goto(f"{address}book/index.html", wait_until="networkidle")
+    page.on("requestfinished", lambda r: sizes.append(r.sizes()["responseBodySize"]))
+    assert ask(page, "hat matrix")[1]
+    page.wait_for_load_state("networkidle")
+    assert 50 < sum(sizes) / 1024 < 450
+    page.context.close()
+
+
+@pytest.mark.site
 @pytest.mark.parametrize("query", QUERIES)
 def test_a_query_leads_to_its_page(opened, query):
     page, _, _ = opened
