@@ -14,7 +14,12 @@ _HEAD = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1"/>
 """
 _STYLE = """<style>
-:root { color-scheme: light dark; }
+:root { color-scheme: light dark; background: #fff; color: #1f2328; }
+a { color: #0b62c4; }
+@media (prefers-color-scheme: dark) {
+:root { background: #121212; color: #e6e9ed; }
+a { color: #6cb0ff; }
+}
 body { font: 1.1rem/1.6 system-ui, sans-serif; max-width: 36rem; }
 body { margin: 12vh auto; padding: 0 1rem; }
 :is(input, button) { font: inherit; padding: .3rem .6rem; }
@@ -46,6 +51,7 @@ def not_found(title: str, first: str, address: str) -> str:
     root = html.escape(address)
     return policy.protect(f"""{_HEAD}<title>No such page · {html.escape(title)}</title>
 <meta name="robots" content="noindex"/>
+<link rel="icon" href="data:,"/>
 {_STYLE}
 </head>
 <body><main><h1>There is no such page</h1>

@@ -206,6 +206,7 @@ def test_the_zip_reads_offline(tmp_path):
             assert page.locator("article h1:visible").count() == 1
         page.goto((tmp_path / along.NAME / "index.html").as_uri())
         page.wait_for_url("**/book/index.html")
+        page.wait_for_load_state("networkidle")
         figure = page.locator(".bnn-figure").first
         page.goto((tmp_path / along.NAME / "book/bayes-theorem.html").as_uri())
         figure.scroll_into_view_if_needed()
