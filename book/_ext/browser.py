@@ -72,12 +72,12 @@ def find_or_install(install: bool) -> str | None:
 
 
 @contextmanager
-def chromium(path: str, *more: str) -> Iterator[Any]:
-    """A headless Chromium, as a Playwright browser; with more arguments if need be."""
+def chromium(path: str) -> Iterator[Any]:
+    """A headless Chromium, as a Playwright browser."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=[*ARGUMENTS, *more])
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         try:
             yield browser
         finally:

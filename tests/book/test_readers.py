@@ -36,6 +36,12 @@ AT = """() => {
   if (style.opacity < 1) return ["is transparent", name];
   return ["", name];
 }"""
+#: Adds rules to a page whose policy allows no style element.
+PLANT = """css => {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(css);
+  document.adoptedStyleSheets.push(sheet);
+}"""
 #: What a printed page would cut off.
 CUT = """() => [...document.querySelectorAll("article :is(pre, table, figure, img, div.math, p)")]
   .filter((e) => e.checkVisibility() && !e.closest(".bnn-visually-hidden"))
@@ -62,22 +68,25 @@ def opened(served):
         context.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def listener(served):
     """A function that opens a page as a screen reader does and says what it is told of."""
-    _, address = served
-    with browser.chromium(browser.find(), "--force-renderer-accessibility") as chromium:
+    chromium, address = served
+    arguments = [*browser.ARGUMENTS, "--force-renderer-accessibility"]
+    heard_by = chromium.browser_type.launch(executable_path=browser.find(), args=arguments)
 
-        def listen(doc):
-            page = chromium.new_page()
-            page.goto(f"{address}{doc}.html", wait_until="load")
-            page.wait_for_timeout(500)
-            tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
-            heard = [node["role"]["value"] for node in tree if not node["ignored"]]
-            count = lambda css: page.locator(css).count()  # noqa: E731
-            return SimpleNamespace(roles=Counter(heard), count=count)
+    def listen(doc, planted=""):
+        page = heard_by.new_page()
+        page.goto(f"{address}{doc}.html", wait_until="load")
+        page.evaluate(PLANT, planted)
+        page.wait_for_timeout(500)
+        tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+        heard = [node["role"]["value"] for node in tree if not node["ignored"]]
+        there = "css => document.querySelectorAll(css).length"
+        return SimpleNamespace(roles=Counter(heard), count=lambda css: page.evaluate(there, css))
 
-        yield listen
+    yield listen
+    heard_by.close()
 
 
 def walk(page):
@@ -119,14 +128,7 @@ def test_the_keyboard_reaches_everything_on_a_page_enlarged_threefold(opened, do
 )
 def test_a_focus_that_is_not_seen_is_found(opened, planted, said):
     page = opened("book/how-to-cite", reduced_motion="reduce")
-    page.evaluate(
-        """css => {
-          const sheet = new CSSStyleSheet();
-          sheet.replaceSync(css);
-          document.adoptedStyleSheets.push(sheet);
-        }""",
-        planted,
-    )
+    page.evaluate(PLANT, planted)
     assert any(said in what for what, _ in walk(page))
 
 
@@ -194,9 +196,14 @@ def test_a_screen_reader_is_told_of_all_headings_and_formulas(doc, listener):
     tree = listener(doc)
     text = "main :is(h1, h2, h3, h4), .bnn-run h2, .bnn-cite h2"
     assert tree.roles["heading"] >= tree.count(text)
-    assert tree.roles["MathMLMath"] == tree.count("math")
+    assert tree.roles["MathMLMath"] == tree.count("math:not(details:not([open]) *)")
     # Of a figure's two forms it hears one.
     assert tree.roles["image"] <= tree.count("img:not(.bnn-dark), svg")
+
+
+def test_a_heading_that_is_hidden_would_be_missed(listener):
+    tree = listener("book/bayes-theorem", "section section { display: none; }")
+    assert tree.roles["heading"] < tree.count("main :is(h1, h2, h3, h4)")
 
 
 def test_motion_would_be_seen(opened):
