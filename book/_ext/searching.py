@@ -56,6 +56,7 @@ WORDS = "words.json"
 #: The file of the same words and of the sections' own texts, for who reads the site from files.
 TEXTS = "texts.js"
 WORD = re.compile(r"[^\W\d_]{5,}")
+NUMBER = re.compile(r"^\d[\d.]*\s+")
 HEADING = re.compile("^h[1-6]$")
 #: A glossary's link to the section that teaches the term.
 TAUGHT = "a[href*='#sec-']"
@@ -86,6 +87,8 @@ class Record(NamedTuple):
     """Whether it repeats what other sections teach."""
     asked: str = ""
     """What readers ask of it in other words, queries too that Pagefind does not see."""
+    names: tuple[str, ...] = ()
+    """Its heading, and the glossary's terms that it teaches: who asks for one of them gets it."""
 
 
 def index(
@@ -110,9 +113,10 @@ def index(
     there = {tag["id"] for soup in soups.values() for tag in soup(id=True)}
     if missing := sorted({*asked, *more} - there):
         raise SearchError(f"questions for sections that are not there: {', '.join(missing)}")
-    for target, entry in _entries(soups):
-        asked.setdefault(target, []).append(entry)
-    found = [r for name in soups for r in records(name, soups[name], asked, more)]
+    terms = dict(_taught(soups))
+    for target, names in terms.items():
+        asked.setdefault(target, []).append(", ".join(names))
+    found = [r for name in soups for r in records(name, soups[name], asked, more, terms)]
     if not found:
         raise SearchError(f"no page of {site} is marked to be searched")
     shutil.rmtree(site / "pagefind", ignore_errors=True)
@@ -120,9 +124,11 @@ def index(
         asyncio.run(_write(found, site / "pagefind"))
     except Exception as error:
         raise SearchError(f"pagefind failed: {error}") from error
+    named = _by_id(found, site / "pagefind")
     words = {
         "known": known_words([text for record in found for text in (record.title, record.asked)]),
-        "asked": _asked(found, site / "pagefind"),
+        "asked": {id_: _names_of(record) for id_, record in named.items() if _names_of(record)},
+        "names": {id_: record.names for id_, record in named.items() if record.names},
     }
     (site / "pagefind" / WORDS).write_text(_json(words), "utf8")
     texts = {"known": words["known"], "sections": [_plain(record) for record in found]}
@@ -147,6 +153,7 @@ def records(
     soup: BeautifulSoup,
     asked: Mapping[str, Iterable[str]],
     queries: Mapping[str, Iterable[str]],
+    terms: Mapping[str, Iterable[str]],
 ) -> Iterator[Record]:
     """A page's sections and exercises, and the entries of a glossary.
 
@@ -155,6 +162,7 @@ def records(
         soup: The page.
         asked: For an anchor, the questions and terms that lead there.
         queries: For an anchor, more of them, which are not in what is indexed.
+        terms: For an anchor, the glossary's terms that are taught there.
     """
     article = soup.select_one(f"[{SEARCHABLE}]")
     if article is None:
@@ -181,7 +189,10 @@ def records(
             more = [text for anchor in anchors for text in queries.get(anchor, ())]
             if (repeating := REPEATING.match(title)) and repeating[2] in CALLED:
                 more += [CALLED[repeating[2]], page]
-            yield Record(url, title, page, own, aside, ". ".join([*texts, *more]))
+            looked_up = repeating or Path(name).stem in LOOKED_UP
+            names = [] if looked_up else [NUMBER.sub("", title)]
+            names += [term for anchor in anchors for term in terms.get(anchor, ())]
+            yield Record(url, title, page, own, aside, ". ".join([*texts, *more]), tuple(names))
 
 
 def document(record: Record) -> str:
@@ -274,24 +285,26 @@ def _names(meaning: Tag) -> list[Tag]:
     return names
 
 
-def _entries(soups: Mapping[str, BeautifulSoup]) -> Iterator[tuple[str, str]]:
-    """Each entry of the glossary with the anchor of the section that it sends the reader to."""
+def _taught(soups: Mapping[str, BeautifulSoup]) -> Iterator[tuple[str, list[str]]]:
+    """Each anchor to which the glossary sends the reader, with the terms that are taught there."""
+    found: dict[str, list[str]] = {}
     for soup in soups.values():
         for meaning in soup.select("dl.glossary > dd"):
             for link in meaning.select(TAUGHT):
-                terms = ", ".join(_text(term) for term in _names(meaning))
-                yield str(link["href"]).partition("#")[2], terms
+                terms = found.setdefault(str(link["href"]).partition("#")[2], [])
+                terms += [_text(term) for term in _names(meaning)]
+    yield from found.items()
 
 
-def _asked(found: Iterable[Record], target: Path) -> dict[str, str]:
-    """Under Pagefind's name of a section, its heading and its readers' words, where it has any."""
-    texts = {f"/{r.url}": _names_of(r) for r in found if _names_of(r)}
+def _by_id(found: Iterable[Record], target: Path) -> dict[str, Record]:
+    """The records under Pagefind's names of them."""
+    known = {f"/{record.url}": record for record in found}
     named = {}
     for path in sorted((target / "fragment").iterdir()):
         packed = gzip.decompress(path.read_bytes())
         url = json.loads(packed[packed.index(b"{") :])["url"]
-        if url in texts:
-            named[path.stem] = texts[url]
+        if url in known:
+            named[path.stem] = known[url]
     return named
 
 
@@ -310,6 +323,7 @@ def _plain(record: Record) -> dict[str, Any]:
         "title": record.title,
         "page": record.page,
         "asked": _names_of(record),
+        "names": record.names,
         "text": _text(soup).partition(END)[0].strip(),
         "weight": ASIDE if record.aside else 1,
     }

@@ -99,6 +99,22 @@ def test_questions_lead_to_their_sections(opened, soups, frozen, record_property
 
 
 @pytest.mark.site
+def test_who_asks_what_a_term_is_gets_the_section_that_teaches_it(opened, soups):
+    """For every term of the glossary that says where; a section's own heading may come before."""
+    page, address, _ = opened
+    terms = [(term, label) for label, names in searching._taught(soups) for term in names]
+    assert len(terms) > 100
+    places = {}
+    for term, label in terms:
+        _, links = ask(page, f"what is {term}")
+        wanted = right(soups, [label])
+        found = (i for i, link in enumerate(links) if link.removeprefix(address) in wanted)
+        places[term] = next(found, 99)
+    assert [term for term, place in places.items() if place > 2] == []
+    assert sum(place == 0 for place in places.values()) / len(places) > 0.95
+
+
+@pytest.mark.site
 def test_the_first_search_has_a_budget(served):
     """In KiB as they come over the line; what is asked later comes in small pieces."""
     chromium, address = served

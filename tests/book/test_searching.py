@@ -22,9 +22,9 @@ PAGE = """<article data-pagefind-body><section id="least-squares">
 <dt id="term-a">apple</dt><dt id="term-b">pear</dt><dd><p>Fruit.</p></dd></dl></article>"""
 
 
-def records(asked=None, page=PAGE, queries=None):
+def records(asked=None, page=PAGE, queries=None, terms=None):
     soup = BeautifulSoup(page, "html.parser")
-    found = searching.records("book/page.html", soup, asked or {}, queries or {})
+    found = searching.records("book/page.html", soup, asked or {}, queries or {}, terms or {})
     return {record.title: record for record in found}
 
 
@@ -96,7 +96,22 @@ def test_a_question_leads_to_the_section_that_it_names():
 
 def test_the_glossary_lends_its_terms_to_the_section_that_teaches_them(tmp_path):
     soups = {"book/page.html": BeautifulSoup(PAGE, "html.parser")}
-    assert list(searching._entries(soups)) == [("sec-reg-se", "standard error")]
+    assert dict(searching._taught(soups)) == {"sec-reg-se": ["standard error"]}
+
+
+def test_a_section_is_called_by_its_heading_and_the_terms_that_it_teaches():
+    page = PAGE.replace("<h2>What", '<h2><span class="section-number">1.1. </span>What')
+    found = records(page=page, terms={"sec-reg-se": ["standard error", "SE"]})
+    assert found["1.1. What it means"].names == ("What it means", "standard error", "SE")
+    assert found["Deeper"].names == ("Deeper",)
+    assert found["Summary"].names == ()
+
+
+def test_a_summary_is_asked_for_by_what_readers_call_it():
+    record = records()["Summary"]
+    assert record.aside
+    assert "recap" in record.asked
+    assert record.asked.endswith("Least squares")
 
 
 def test_markup_in_titles_stays_text():
@@ -125,7 +140,15 @@ def test_an_index_is_written(tmp_path):
     words = json.loads((tmp_path / "pagefind/words.json").read_text("utf8"))
     assert "repeat" not in words["known"]
     named = words["asked"]
-    assert sorted(named.values()) == ["Deeper. ", "What it means. where?. standard error"]
+    summary = f"Summary. {searching.CALLED['Summary']}. Least squares"
+    assert sorted(named.values()) == ["Deeper. ", summary, "What it means. where?. standard error"]
+    assert ["What it means", "standard error"] in words["names"].values()
+    texts = (tmp_path / "pagefind" / searching.TEXTS).read_text("utf8")
+    plain = json.loads(texts.removeprefix("globalThis.bnnTexts=").removesuffix(";"))
+    assert plain["known"] == words["known"]
+    assert len(plain["sections"]) == len(records())
+    (there,) = [s for s in plain["sections"] if s["title"] == "What it means"]
+    assert (there["url"], there["text"]) == ("page.html#sec-reg-se", "Repeat it.")
     assert set(named) < {path.stem for path in (tmp_path / "pagefind/fragment").iterdir()}
 
 

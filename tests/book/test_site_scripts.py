@@ -122,6 +122,49 @@ def test_readers_words_decide_between_equals():
     assert best["results"][0]["id"] == "b"
 
 
+def test_who_asks_for_a_name_gets_the_section_that_has_it():
+    names = [["a", ["Bayes factor"]], ["b", ["Savage–Dickey ratio", "Bayes factors"]], ["c", []]]
+    answers = [[{"id": "c", "score": 9.0}, {"id": "b", "score": 1.0}]]
+    first = "M.ranked(v1, new Map([['c', 2]]), M.calledBy(v0).get(v2))[0].results[0].id"
+    assert in_node(first, names, answers, in_node("M.key(v0)", "what is a Bayes factor")) == "b"
+    assert in_node(first, names, answers, in_node("M.key(v0)", "factor")) == "c"
+
+
+LIBRARY = {
+    "known": ["thinning"],
+    "sections": [
+        {
+            "title": "Thinning",
+            "asked": "Thinning. keep every tenth draw",
+            "text": "Of ten draws every last one.",
+        },
+        {"title": "Other", "asked": "Other", "text": "Thinning is named here once, by the way."},
+        {"title": "Summary", "asked": "", "text": "Thinning. Thinning.", "weight": 0.2},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("query", "titles"),
+    [
+        ("why thin the chain, thinning", ["Thinning", "Other", "Summary"]),
+        ("thining", ["Thinning", "Other", "Summary"]),
+        ("every tenth", ["Thinning"]),
+        ("zzzz", []),
+        ("", []),
+    ],
+)
+def test_without_pagefind_sections_are_ranked_by_their_own_texts(query, titles):
+    sections = [{"weight": 1, "names": [], **section} for section in LIBRARY["sections"]]
+    library = (
+        "{known: v0, sections: v1, names: M.counted(v1.map((s) => s.asked)),"
+        " prose: M.counted(v1.map((s) => s.text)), called: new Map()}"
+    )
+    found = in_node(f"M.answerFrom({library}, v2)", LIBRARY["known"], sections, query)
+    assert [section["title"] for section in found] == titles
+    assert not found or any(asked for _, asked in found[-1]["words"])
+
+
 def test_the_excerpt_shows_where_the_words_weigh_most():
     text = " ".join(f"w{i}" for i in range(100))
     places = [{"location": 3, "balanced_score": 1}, {"location": 60, "balanced_score": 5}]

@@ -6,6 +6,7 @@ const MOST_WORDS = 12;
 const RARITY = 0.3; // how much a word counts more where few sections have it
 const MISSING = 0.8; // what a section loses that has none of the words but one
 const NAMED = 1.5; // how much a section's heading and readers' words count beside Pagefind's score
+const CALLED = 10; // what a section gains that is called exactly what is asked, more than all else
 const REPEATED = 4; // how slowly a word that stands there several times has its full effect
 const LENGTH = 0.3; // how much the many words of a section count against it
 const PROSE = 0.3; // how much the text of a section counts beside those, without Pagefind
@@ -42,8 +43,8 @@ async function index(root) {
       ranking: { termSimilarity: 2, pageLength: 0.1, termSaturation: 2 },
     });
     await pagefind.init();
-    const { known, asked } = await fetch(new URL(`${root}pagefind/words.json`, location.href)).then((file) => file.json());
-    return { pagefind, known, names: counted(asked) };
+    const { known, asked, names: called } = await fetch(new URL(`${root}pagefind/words.json`, location.href)).then((file) => file.json());
+    return { pagefind, known, names: counted(asked), called: calledBy(Object.entries(called)) };
   });
 }
 
@@ -54,7 +55,8 @@ function loadTexts(root) {
     script.onload = () => {
       const { known, sections } = globalThis.bnnTexts;
       const texts = (key) => counted(Object.fromEntries(sections.map((section, i) => [i, section[key]])));
-      resolve({ known, sections, names: texts("asked"), prose: texts("text") });
+      const called = calledBy(sections.map(({ names }, i) => [String(i), names]));
+      resolve({ known, sections, names: texts("asked"), prose: texts("text"), called });
     };
     document.head.append(script);
   }).catch((error) => {
@@ -131,6 +133,16 @@ export function counted(texts) {
   return { sections, spread, mean };
 }
 
+// What a text is about, however it is put.
+export const key = (text) => [...new Set(stems(text))].sort().join(" ");
+
+// The sections that have a name, by what the name is about.
+export function calledBy(names) {
+  const called = new Map();
+  for (const [id, texts] of names) for (const text of texts) called.set(key(text), (called.get(key(text)) ?? new Set()).add(id));
+  return called;
+}
+
 // How well headings and readers' words answer a query, by BM25, as a share of what all its words
 // weigh.
 export function named(words, { sections, spread, mean }) {
@@ -149,8 +161,9 @@ export function named(words, { sections, spread, mean }) {
 // Pagefind wants all words of a query on a page; a question has words that its answer has not. So
 // each word is asked by itself, and a section has the sum of their scores: from none to one a word,
 // more where few sections have it, and less in all where words of the query are missing. To that, as
-// a share of the best, comes what its heading and its readers' words say.
-export function ranked(answers, names = new Map()) {
+// a share of the best, comes what its heading and its readers' words say. A section that has the very
+// name comes first.
+export function ranked(answers, names = new Map(), called = new Set()) {
   const sections = new Map();
   for (const results of answers) {
     const best = Math.max(...results.map((result) => result.score));
@@ -164,7 +177,7 @@ export function ranked(answers, names = new Map()) {
   }
   const share = (section) => section.score * (1 - MISSING + (MISSING * section.results.length) / answers.length);
   const most = Math.max(...[...sections.values()].map(share));
-  const total = ([id, section]) => share(section) / most + NAMED * (names.get(id) ?? 0);
+  const total = ([id, section]) => share(section) / most + NAMED * (names.get(id) ?? 0) + (called.has(id) ? CALLED : 0);
   const pairs = [...sections].map((pair) => [total(pair), pair[1]]);
   return pairs.sort((a, b) => b[0] - a[0]).map(([, section]) => section);
 }
@@ -244,22 +257,23 @@ async function ask(pagefind, known, word) {
 }
 
 export async function answer(root, query) {
-  const { pagefind, known, names } = await load(root);
+  const { pagefind, known, names, called } = await load(root);
   const asked = await Promise.all(telling(query).map((word) => ask(pagefind, known, word)));
   const words = asked.map(({ word }) => word);
   const answers = asked.map(({ results }) => results);
-  const sections = await Promise.all(ranked(answers, named(words, names)).slice(0, 2 * SHOWN).map(told));
+  const sections = await Promise.all(ranked(answers, named(words, names), called.get(key(words.join(" ")))).slice(0, 2 * SHOWN).map(told));
   return sections.filter((section) => resembles(words, section.marked)).slice(0, SHOWN);
 }
 
 // The same without Pagefind: what headings and readers' words say, and the words of the text.
-export function answerFrom({ known, sections, names, prose }, query) {
+export function answerFrom({ known, sections, names, prose, called }, query) {
   const there = (word) => stems(word).some((part) => prose.spread.has(part) || names.spread.has(part));
   const words = telling(query).map((word) => (there(word) ? word : mended(word, known)));
   const asked = new Set(stems(words.join(" ")));
   const byName = named(words, names);
   const byText = named(words, prose);
-  const score = (i) => NAMED * byName.get(String(i)) + PROSE * sections[i].weight * byText.get(String(i));
+  const exactly = called.get(key(words.join(" "))) ?? new Set();
+  const score = (i) => (exactly.has(String(i)) ? CALLED : 0) + NAMED * byName.get(String(i)) + PROSE * sections[i].weight * byText.get(String(i));
   const found = sections.map((section, i) => [score(i), section]).filter(([total]) => total > 0);
   found.sort((a, b) => b[0] - a[0]);
   return found.slice(0, SHOWN).map(([, section]) => {
