@@ -25,6 +25,7 @@ from bnnbook.bnn import (
 )
 from bnnbook.bnn import map as map_estimate
 from bnnbook.datasets import diabetes, kidiq, pima, registry
+from bnnbook.datasets.scaling import Scaling
 from bnnbook.evidence import bridge, importance, nested, smc, thermodynamic
 from bnnbook.evidence import laplace as laplace_evidence
 from bnnbook.evidence.target import from_network
@@ -108,14 +109,14 @@ def test_a_single_datum_and_constant_targets_are_fitted(method, kind):
 def tables():
     def scaled(table, target, inputs):
         x, y = np.column_stack([table[name] for name in inputs]), np.asarray(table[target])
-        return (x - x.mean(axis=0)) / x.std(axis=0), y
+        return Scaling.of(x).scaled(x), y
 
     sugar, children, sick = diabetes.load(), kidiq.load(), pima.load()
     ten = [name for name in sugar.columns if name != "progression"]
     seven = [name for name in sick.columns if name not in ("type", "split")]
     x, y = scaled(sugar, "progression", ten)
     deep = Network(FullyConnected(len(ten), (4, 3), "relu"), HeteroscedasticGaussian(1.0))
-    yield "diabetes, two layers of rectified units", deep, x, (y - y.mean()) / y.std()
+    yield "diabetes, two layers of rectified units", deep, x, Scaling.of(y).scaled(y)
     # In points of the test, not standardised: scales are the caller's.
     x, y = scaled(children, "kid_score", ["mom_iq", "mom_hs"])
     free = dist.LogNormal(0.0, 0.5)
