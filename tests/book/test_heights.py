@@ -43,10 +43,8 @@ def test_what_is_folded_away_needs_the_room_of_its_title_only():
 
 
 def test_no_section_has_less_room_than_a_heading():
-    empty = BeautifulSoup(
-        '<div class="bd-article"><section><div class="cell"></div><section></section></section></div>',
-        "html.parser",
-    )
+    inside = '<section><div class="cell"></div><section></section></section>'
+    empty = BeautifulSoup(f'<div class="bd-article">{inside}</div>', "html.parser")
     heights.reserve(empty, [])
     assert empty.select_one("[style]")["style"] == "--bnn-narrow:100px;--bnn-wide:100px"
 
