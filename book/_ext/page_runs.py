@@ -191,7 +191,7 @@ def _add(app: Sphinx, pagename: str, templatename: str, context: Any, doctree: A
     )
     if nb is None:
         context["body"] += (
-            f'<p class="bnn-run-line" data-pagefind-ignore="all">{report_link(report)}</p>'
+            f'<p class="bnn-report-line" data-pagefind-ignore="all">{report_link(report)}</p>'
         )
         return
     if page:

@@ -134,7 +134,7 @@ def test_a_page_says_when_where_and_with_what_it_was_run(pages, doc):
 
 @pytest.mark.parametrize("doc", DOCS)
 def test_every_page_takes_reports_with_its_address_and_version(pages, doc):
-    links = [a["href"] for a in pages[doc].select("a[href*='/issues/new']")]
+    links = [a["href"] for a in pages[doc].select("a.bnn-report, a.btn-source-issues-button")]
     assert len(links) == 2
     assert len(set(links)) == 1
     (body,) = parse_qs(urlsplit(links[0]).query)["body"]
