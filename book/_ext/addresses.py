@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+import citing
 from execute import Project
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +23,6 @@ LABELS = {
     re.compile(r"\bname: (fig-[\w-]+)"): "{}",
     re.compile(r"^\$\$ \((eq-[\w-]+)\)\s*$", re.M): "equation-{}",
 }
-CITED = ("bib", "ris", "json")
 
 
 def current(project: Project) -> list[str]:
@@ -32,7 +32,9 @@ def current(project: Project) -> list[str]:
         text = (project.root / f"{doc}.md").read_text("utf8")
         anchors = [form.format(x) for label, form in LABELS.items() for x in label.findall(text)]
         found += [f"{doc}.html", *(f"{doc}.html#{anchor}" for anchor in anchors)]
-    return found + [f"cite/{name}.{kind}" for name in chapters(project) for kind in CITED]
+    return found + [
+        f"cite/{name}.{kind}" for name in chapters(project) for kind in citing.FORMATS.values()
+    ]
 
 
 def chapters(project: Project) -> list[str]:

@@ -20,6 +20,8 @@ BIBTEX_SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\
 #: BibTeX's own names of the months, which each style writes in its way.
 MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 BIBTEX_SPECIAL |= {character: f"\\{character}" for character in "&%$#_{}"}
+#: The formats of a chapter's files, and their suffixes.
+FORMATS = {"BibTeX": "bib", "RIS": "ris", "CSL-JSON": "json"}
 
 
 class CitationError(ValueError):
@@ -134,8 +136,8 @@ def plain_title(title: str) -> str:
 
 
 def written_date(date: str) -> str:
-    """A date as in ``CITATION.cff`` as people write it: 5 March 2026."""
-    day = datetime.date.fromisoformat(date)
+    """The day of a date or time in ISO's form as people write it: 5 March 2026."""
+    day = datetime.datetime.fromisoformat(date)
     return f"{day.day} {day:%B %Y}"
 
 
@@ -294,8 +296,9 @@ def block(chapter: Chapter, files: str) -> str:
         html.escape(chapter.url),
         f'<a href="{html.escape(chapter.url)}">{html.escape(chapter.url)}</a>',
     )
-    formats = (("BibTeX", "bib"), ("RIS", "ris"), ("CSL-JSON", "json"))
-    links = " · ".join(f'<a href="{files}.{end}" download>{name}</a>' for name, end in formats)
+    links = " · ".join(
+        f'<a href="{files}.{end}" download>{name}</a>' for name, end in FORMATS.items()
+    )
     return f"""
 <section class="bnn-cite" id="cite-this-chapter" aria-labelledby="cite-heading">
 <h2 id="cite-heading">Cite this chapter</h2>

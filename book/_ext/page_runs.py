@@ -10,7 +10,6 @@ diagnostics of its chains in its front matter, as a sentence with names of glued
 """
 
 import ast
-import datetime
 import html
 import os
 import re
@@ -74,8 +73,7 @@ def diagnostics(sentence: str, values: dict[str, str]) -> str:
 
 def when(run: dict[str, Any]) -> str:
     """The day of a run, as a reader writes it."""
-    day = datetime.datetime.fromisoformat(run["when"])
-    return f"{day.day} {day:%B %Y}"
+    return citing.written_date(run["when"])
 
 
 def duration(seconds: float) -> str:
