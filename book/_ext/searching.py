@@ -113,7 +113,7 @@ def index(
     there = {tag["id"] for soup in soups.values() for tag in soup(id=True)}
     if missing := sorted({*asked, *more} - there):
         raise SearchError(f"questions for sections that are not there: {', '.join(missing)}")
-    terms = dict(_taught(soups))
+    terms = _taught(soups)
     for target, names in terms.items():
         asked.setdefault(target, []).append(", ".join(names))
     found = [r for name in soups for r in records(name, soups[name], asked, more, terms)]
@@ -183,14 +183,14 @@ def records(
             own += f'<p data-pagefind-weight="{QUESTION}">{escape(". ".join(texts))}</p>'
             title = _text(heading)
             first = section.parent is article and heading.name == "h1"
-            aside = bool(REPEATING.match(title)) or Path(name).stem in LOOKED_UP
+            repeating = REPEATING.match(title)
+            repeats = repeating is not None or Path(name).stem in LOOKED_UP
             url = name if first else f"{name}#{anchors[0]}"
-            aside = aside or (first and not texts)
+            aside = repeats or (first and not texts)
             more = [text for anchor in anchors for text in queries.get(anchor, ())]
-            if (repeating := REPEATING.match(title)) and repeating[2] in CALLED:
+            if repeating and repeating[2] in CALLED:
                 more += [CALLED[repeating[2]], page]
-            looked_up = repeating or Path(name).stem in LOOKED_UP
-            names = [] if looked_up else [NUMBER.sub("", title)]
+            names = [] if repeats else [NUMBER.sub("", title)]
             names += [term for anchor in anchors for term in terms.get(anchor, ())]
             yield Record(url, title, page, own, aside, ". ".join([*texts, *more]), tuple(names))
 
@@ -285,7 +285,7 @@ def _names(meaning: Tag) -> list[Tag]:
     return names
 
 
-def _taught(soups: Mapping[str, BeautifulSoup]) -> Iterator[tuple[str, list[str]]]:
+def _taught(soups: Mapping[str, BeautifulSoup]) -> dict[str, list[str]]:
     """Each anchor to which the glossary sends the reader, with the terms that are taught there."""
     found: dict[str, list[str]] = {}
     for soup in soups.values():
@@ -293,7 +293,7 @@ def _taught(soups: Mapping[str, BeautifulSoup]) -> Iterator[tuple[str, list[str]
             for link in meaning.select(TAUGHT):
                 terms = found.setdefault(str(link["href"]).partition("#")[2], [])
                 terms += [_text(term) for term in _names(meaning)]
-    yield from found.items()
+    return found
 
 
 def _by_id(found: Iterable[Record], target: Path) -> dict[str, Record]:

@@ -102,7 +102,7 @@ def test_questions_lead_to_their_sections(opened, soups, frozen, record_property
 def test_who_asks_what_a_term_is_gets_the_section_that_teaches_it(opened, soups):
     """For every term of the glossary that says where; a section's own heading may come before."""
     page, address, _ = opened
-    terms = [(term, label) for label, names in searching._taught(soups) for term in names]
+    terms = [(term, label) for label, names in searching._taught(soups).items() for term in names]
     assert len(terms) > 100
     places = {}
     for term, label in terms:

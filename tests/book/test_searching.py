@@ -96,7 +96,7 @@ def test_a_question_leads_to_the_section_that_it_names():
 
 def test_the_glossary_lends_its_terms_to_the_section_that_teaches_them(tmp_path):
     soups = {"book/page.html": BeautifulSoup(PAGE, "html.parser")}
-    assert dict(searching._taught(soups)) == {"sec-reg-se": ["standard error"]}
+    assert searching._taught(soups) == {"sec-reg-se": ["standard error"]}
 
 
 def test_a_section_is_called_by_its_heading_and_the_terms_that_it_teaches():

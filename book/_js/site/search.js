@@ -27,44 +27,38 @@ const WORDS = /[\p{L}\p{N}]+(?:[-.'_][\p{L}\p{N}]+)*/gu;
 
 const make = (name, properties = {}) => Object.assign(document.createElement(name), properties);
 
-let library;
-function load(root) {
-  library ??= index(root).catch((error) => {
-    library = undefined; // the next query tries again
-    throw error;
-  });
-  return library;
+// What is loaded once; where that failed, the next query tries again.
+function once(load) {
+  let loaded;
+  return (root) =>
+    (loaded ??= load(root).catch((error) => {
+      loaded = undefined;
+      throw error;
+    }));
 }
 
-async function index(root) {
-  return import(new URL(`${root}pagefind/pagefind.js`, location.href).href).then(async (pagefind) => {
-    await pagefind.options({
-      baseUrl: new URL(root, location.href).pathname,
-      ranking: { termSimilarity: 2, pageLength: 0.1, termSaturation: 2 },
-    });
-    await pagefind.init();
-    const { known, asked, names: called } = await fetch(new URL(`${root}pagefind/words.json`, location.href)).then((file) => file.json());
-    return { pagefind, known, names: counted(asked), called: calledBy(Object.entries(called)) };
+const load = once(async (root) => {
+  const address = (file) => new URL(`${root}pagefind/${file}`, location.href);
+  const pagefind = await import(address("pagefind.js").href);
+  await pagefind.options({
+    baseUrl: new URL(root, location.href).pathname,
+    ranking: { termSimilarity: 2, pageLength: 0.1, termSaturation: 2 },
   });
-}
+  await pagefind.init();
+  const { known, asked, names } = await fetch(address("words.json")).then((file) => file.json());
+  return { pagefind, known, names: counted(asked), called: calledBy(Object.entries(names)) };
+});
 
 // The sections' texts come by a classic script, the only thing that a page read from a file may load.
-function loadTexts(root) {
-  library ??= new Promise((resolve, reject) => {
-    const script = make("script", { src: `${root}pagefind/texts.js`, onerror: reject });
-    script.onload = () => {
-      const { known, sections } = globalThis.bnnTexts;
-      const texts = (key) => counted(Object.fromEntries(sections.map((section, i) => [i, section[key]])));
-      const called = calledBy(sections.map(({ names }, i) => [String(i), names]));
-      resolve({ known, sections, names: texts("asked"), prose: texts("text"), called });
-    };
-    document.head.append(script);
-  }).catch((error) => {
-    library = undefined;
-    throw error;
+const loadTexts = once(async (root) => {
+  await new Promise((resolve, reject) => {
+    document.head.append(make("script", { src: `${root}pagefind/texts.js`, onload: resolve, onerror: reject }));
   });
-  return library;
-}
+  const { known, sections } = globalThis.bnnTexts;
+  const texts = (part) => counted(Object.fromEntries(sections.map((section, i) => [i, section[part]])));
+  const called = calledBy(sections.map(({ names }, i) => [String(i), names]));
+  return { known, sections, names: texts("asked"), prose: texts("text"), called };
+});
 
 // The words of a query that tell what is asked; all of them where none does.
 export function telling(query) {
