@@ -71,6 +71,14 @@ def find_or_install(install: bool) -> str | None:
     return path
 
 
+#: Adds rules to a page in the browser whose policy allows no style element.
+ADD_RULES = """rules => {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(rules);
+  document.adoptedStyleSheets.push(sheet);
+}"""
+
+
 @contextmanager
 def chromium(path: str) -> Iterator[Any]:
     """A headless Chromium, as a Playwright browser."""

@@ -348,7 +348,7 @@ def _open(context: Any, address: str, name: str) -> list[str]:
     page.evaluate(weight.SCROLL)
     page.wait_for_load_state("networkidle")
     said += weight.too_much(page.evaluate(weight.LOADED), weight.MOST_KIB)
-    page.evaluate(_ALL_LAID_OUT)
+    page.evaluate(browser.ADD_RULES, _ALL_LAID_OUT)
     overflow = page.evaluate(
         "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )
@@ -365,11 +365,7 @@ def _open(context: Any, address: str, name: str) -> list[str]:
 
 
 #: What a section that lays itself out alone cuts off would otherwise widen the page.
-_ALL_LAID_OUT = """() => {
-  const sheet = new CSSStyleSheet();
-  sheet.replaceSync("section { content-visibility: visible !important; }");
-  document.adoptedStyleSheets.push(sheet);
-}"""
+_ALL_LAID_OUT = "section { content-visibility: visible !important; }"
 AXE = node_tools.JS / "node_modules/axe-core/axe.min.js"
 #: The violations that axe-core finds, up to three places each.
 _AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.flatMap(

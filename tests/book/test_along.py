@@ -183,57 +183,53 @@ def foreign(url):
     return not url.startswith(("file:", "data:"))
 
 
-@pytest.mark.site
-@pytest.mark.slow
-def test_the_zip_reads_offline(tmp_path):
-    """Unpacked anywhere and opened as files, pages show, and ask for nothing that is not there."""
-    with zipfile.ZipFile(along.zip_site(PROJECT, SITE.html)) as archive:
-        archive.extractall(tmp_path)
-    executable = browser.find_or_install(install=True)
-    assert executable, "these checks need a Chromium"
-    with browser.chromium(executable) as chromium:
-        page = chromium.new_page()
-        failed = []
-        page.on("requestfailed", lambda request: failed.append(request.url))
-        page.on(
-            "request",
-            lambda request: (
-                request.url.startswith(("file:", "data:")) or failed.append(request.url)
-            ),
-        )
-        for doc in PROJECT.pages():
-            page.goto((tmp_path / along.NAME / f"{doc}.html").as_uri(), wait_until="load")
-            assert page.locator("article h1:visible").count() == 1
-        page.goto((tmp_path / along.NAME / "index.html").as_uri())
-        page.wait_for_url("**/book/index.html")
-        page.wait_for_load_state("networkidle")
-        figure = page.locator(".bnn-figure").first
-        page.goto((tmp_path / along.NAME / "book/bayes-theorem.html").as_uri())
-        figure.scroll_into_view_if_needed()
-        page.wait_for_function("e => e.dataset.state === 'ready'", arg=figure.element_handle())
-        assert failed == []
-
-
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory):
-    """A page of the zip, opened as a file."""
+    """A browser's page, and the address of the zip's site, unpacked somewhere as files."""
     folder = tmp_path_factory.mktemp("zip")
     with zipfile.ZipFile(along.zip_site(PROJECT, SITE.html)) as archive:
         archive.extractall(folder)
     executable = browser.find_or_install(install=True)
     assert executable, "these checks need a Chromium"
     with browser.chromium(executable) as chromium:
-        page = chromium.new_page()
-        page.goto((folder / along.NAME / "book/index.html").as_uri())
-        yield page, (folder / along.NAME).as_uri() + "/"
+        yield chromium.new_page(), (folder / along.NAME).as_uri() + "/"
+
+
+@pytest.fixture(scope="module")
+def offline(unpacked):
+    """The same, with the preface open."""
+    page, root = unpacked
+    page.goto(f"{root}book/index.html")
+    return page, root
 
 
 @pytest.mark.site
 @pytest.mark.slow
-def test_questions_are_answered_offline(unpacked, soups):
+def test_the_zip_reads_offline(unpacked):
+    """Pages show, and ask for nothing that is not there."""
+    page, root = unpacked
+    failed = []
+    page.on("requestfailed", lambda request: failed.append(request.url))
+    page.on("request", lambda request: failed.append(request.url) if foreign(request.url) else None)
+    for doc in PROJECT.pages():
+        page.goto(f"{root}{doc}.html", wait_until="load")
+        assert page.locator("article h1:visible").count() == 1
+    page.goto(f"{root}index.html")
+    page.wait_for_url("**/book/index.html")
+    page.wait_for_load_state("networkidle")
+    figure = page.locator(".bnn-figure").first
+    page.goto(f"{root}book/bayes-theorem.html")
+    figure.scroll_into_view_if_needed()
+    page.wait_for_function("e => e.dataset.state === 'ready'", arg=figure.element_handle())
+    assert failed == []
+
+
+@pytest.mark.site
+@pytest.mark.slow
+def test_questions_are_answered_offline(offline, soups):
     """By the sections' own texts, as Pagefind reads no files: a guard some questions below what is
     (docs/decisions/0008-search.md)."""
-    page, root = unpacked
+    page, root = offline
     places = []
     for question in QUESTIONS:
         _, links = ask(page, question["text"])
@@ -247,8 +243,8 @@ def test_questions_are_answered_offline(unpacked, soups):
 @pytest.mark.site
 @pytest.mark.slow
 @pytest.mark.parametrize("query", ODD)
-def test_odd_queries_get_a_calm_answer_offline(unpacked, query):
-    page, _ = unpacked
+def test_odd_queries_get_a_calm_answer_offline(offline, query):
+    page, _ = offline
     status, links = ask(page, query)
     assert len(status) < 300
     assert len(links) <= 12

@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 import browser
 import bundles
+import gates
 import node_tools
 from bnnbook.exact import beta_binomial, conjugate_linear, normal_inverse_gamma
 from bnnbook.exact.beta_binomial import Beta
@@ -68,7 +69,6 @@ SHIFT = """() => new Promise((done) => { let sum = 0;
 SMALL = """() => [...document.querySelectorAll(".bnn-figure :is(button, input, select)")]
   .map((e) => [e.textContent || e.type, e.getBoundingClientRect()])
   .filter(([, box]) => box.width < 44 || box.height < 44).map(([name]) => name)"""
-AXE = node_tools.JS / "node_modules" / "axe-core" / "axe.min.js"
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +190,7 @@ def test_nothing_moves_overflows_or_is_too_small_to_touch(opened, width, kind, d
 def test_axe_finds_nothing(opened, theme, kind, data):
     page = opened(data, kind=kind, bypass_csp=True)
     page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
-    page.evaluate(AXE.read_text("utf8"))
+    page.evaluate(gates.AXE.read_text("utf8"))
     violations = page.evaluate(
         "axe.run('.bnn-figure', { preload: false }).then((r) => r.violations)"
     )
@@ -619,7 +619,7 @@ def test_axe_finds_nothing_in_a_running_sampler(opened, theme):
     page = opened_steps(opened, bypass_csp=True)
     page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
     press(page, "100 steps at once")
-    page.evaluate(AXE.read_text("utf8"))
+    page.evaluate(gates.AXE.read_text("utf8"))
     violations = page.evaluate(
         "axe.run('.bnn-figure', { preload: false }).then((r) => r.violations)"
     )

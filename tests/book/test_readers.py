@@ -36,12 +36,6 @@ AT = """() => {
   if (style.opacity < 1) return ["is transparent", name];
   return ["", name];
 }"""
-#: Adds rules to a page whose policy allows no style element.
-PLANT = """css => {
-  const sheet = new CSSStyleSheet();
-  sheet.replaceSync(css);
-  document.adoptedStyleSheets.push(sheet);
-}"""
 #: What a printed page would cut off.
 CUT = """() => [...document.querySelectorAll("article :is(pre, table, figure, img, div.math, p)")]
   .filter((e) => e.checkVisibility() && !e.closest(".bnn-visually-hidden"))
@@ -78,7 +72,7 @@ def listener(served):
     def listen(doc, planted=""):
         page = heard_by.new_page()
         page.goto(f"{address}{doc}.html", wait_until="load")
-        page.evaluate(PLANT, planted)
+        page.evaluate(browser.ADD_RULES, planted)
         page.wait_for_timeout(500)
         tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
         heard = [node["role"]["value"] for node in tree if not node["ignored"]]
@@ -128,7 +122,7 @@ def test_the_keyboard_reaches_everything_on_a_page_enlarged_threefold(opened, do
 )
 def test_a_focus_that_is_not_seen_is_found(opened, planted, said):
     page = opened("book/how-to-cite", reduced_motion="reduce")
-    page.evaluate(PLANT, planted)
+    page.evaluate(browser.ADD_RULES, planted)
     assert any(said in what for what, _ in walk(page))
 
 
