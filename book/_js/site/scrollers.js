@@ -8,6 +8,7 @@ const BOXES = {
 };
 
 function mark(box, label) {
+  if (!box.clientWidth) return; // it is not laid out, which tells nothing
   const overflows = box.scrollWidth > box.clientWidth + 1;
   if (overflows === box.hasAttribute("data-bnn-scrolls")) return;
   box.toggleAttribute("data-bnn-scrolls", overflows);
