@@ -98,10 +98,11 @@ def finish_page(path: Path, early: str) -> None:
 def write_doors(app: Sphinx, site: Path) -> None:
     """Write the front door, the page for addresses that are not there, and the map of the site."""
     title, address = app.config.html_title, app.config.html_baseurl
+    icon = f"_static/{Path(app.config.html_favicon).name}" if app.config.html_favicon else ""
     first = app.builder.get_target_uri(app.config.root_doc)
     if first != "index.html":
         (site / "index.html").write_text(doors.front_door(title, first, address), "utf8")
-    (site / NOT_FOUND).write_text(doors.not_found(title, first, address), "utf8")
+    (site / NOT_FOUND).write_text(doors.not_found(title, first, address, icon), "utf8")
     aside = {"index.html", NOT_FOUND, *html_pages.SPHINX_PAGES} - {first}
     names = [path.relative_to(site).as_posix() for path in pages(site)]
     listed = [name for name in names if name not in aside]

@@ -44,15 +44,21 @@ def front_door(title: str, first: str, address: str) -> str:
 """)
 
 
-def not_found(title: str, first: str, address: str) -> str:
+def not_found(title: str, first: str, address: str, icon: str = "") -> str:
     """The page that a host shows for an address that is not there, at whatever depth: its links are
-    whole. Arguments as those of :func:`front_door`.
+    whole.
+
+    Args:
+        title: The book's.
+        first: The first page, from the root.
+        address: Where the site is published, with a slash at its end.
+        icon: The site's icon, from the root; below it a browser shows none.
     """
     root = html.escape(address)
+    link = f'<link rel="icon" href="{icon}"/>\n' if icon else ""
     return policy.protect(f"""{_HEAD}<title>No such page · {html.escape(title)}</title>
 <meta name="robots" content="noindex"/>
-<link rel="icon" href="data:,"/>
-{_STYLE}
+{link}{_STYLE}
 </head>
 <body><main><h1>There is no such page</h1>
 <p>The address that you followed leads nowhere in <em>{html.escape(title)}</em>. The book promises
