@@ -371,8 +371,12 @@ AXE = node_tools.JS / "node_modules/axe-core/axe.min.js"
 _AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.flatMap(
   (rule) => rule.nodes.slice(0, 3).map(
     (node) => `${rule.id} (${rule.impact}): ${node.html.slice(0, 160)}`))"""
-#: What is folded is laid open, so that it is looked at too.
-_UNFOLD = "document.querySelectorAll('details').forEach((details) => (details.open = true))"
+#: What is folded is laid open, so that it is looked at too; the page's scripts hear of it with the
+#: next frame.
+_UNFOLD = """async () => {
+  document.querySelectorAll("details").forEach((details) => (details.open = true));
+  for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
+}"""
 #: Whether the page has followed a scheme; one that knows none is left alone.
 _SHOWN_IN = "scheme => [undefined, scheme].includes(document.documentElement.dataset.theme)"
 #: What the theme lays over a page or beside it, by what opens it; the same on all pages.
