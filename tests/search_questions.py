@@ -11,25 +11,29 @@ QUESTIONS = tomllib.loads(
 ODD = ["qqqqzzzz", "?!…", "<img src=x onerror=alert(1)>", "a b " * 2500, "posterior " * 1000]
 
 
-def right(soups, targets):
-    """The addresses that answer a question: sections, their parts, or (``@page``) whole pages."""
-    found = set()
-    for target in targets:
-        if target.startswith("@"):
-            name = f"{target[1:]}.html"
-            found |= {name} | {f"{name}#{tag['id']}" for tag in soups[name](id=True)}
-    labels = {target for target in targets if not target.startswith("@")}
+def addresses(soups):
+    """For each label, the addresses that are right: a section's and those of its parts."""
+    found = {}
     for name, soup in soups.items():
+        ids = {str(tag["id"]) for tag in soup(id=True)}
+        found[f"@{name.removesuffix('.html')}"] = {name} | {f"{name}#{anchor}" for anchor in ids}
         for section in soup.find_all("section", id=True):
-            anchors = set(searching._anchors(section))
+            anchors = searching._anchors(section)
             if section.h1 in section.find_all("h1", recursive=False):
-                found |= {name} if labels & anchors else set()
-            elif labels & anchors:
-                found |= {f"{name}#{tag['id']}" for tag in section(id=True)}
-                found |= {f"{name}#{anchor}" for anchor in anchors}
-        exercises = {str(tag["id"]) for tag in soup.select("div.exercise[id]")}
-        found |= {f"{name}#{label}" for label in labels & exercises}
+                right = {name}
+            else:
+                right = {f"{name}#{tag['id']}" for tag in section(id=True)}
+                right |= {f"{name}#{anchor}" for anchor in anchors}
+            for anchor in anchors:
+                found.setdefault(anchor, set()).update(right)
+        for exercise in soup.select("div.exercise[id]"):
+            found[str(exercise["id"])] = {f"{name}#{exercise['id']}"}
     return found
+
+
+def right(there, targets):
+    """Those of some labels, of :func:`addresses`; an address that is none fails."""
+    return set().union(*(there[target] for target in targets))
 
 
 def ask(page, query, key="Control+k"):
@@ -39,6 +43,8 @@ def ask(page, query, key="Control+k"):
     page.locator("dialog input").fill("")
     page.wait_for_function("() => !document.querySelector('.bnn-search-status').textContent")
     page.locator("dialog input").fill(query)
-    page.wait_for_function("() => document.querySelector('.bnn-search-status').textContent")
+    page.wait_for_function(
+        "() => /^(?!Loading)./.test(document.querySelector('.bnn-search-status').textContent)"
+    )
     links = page.locator(".bnn-search-results a").evaluate_all("as => as.map(a => a.href)")
     return page.inner_text(".bnn-search-status"), links

@@ -28,8 +28,8 @@ from sphinx.util.docutils import SphinxDirective
 
 import citing
 import execute
-import html_pages
 import page_runs
+import searching
 from execute import Kept, Project
 
 LENGTH = page_runs.DIGEST_LENGTH
@@ -215,7 +215,7 @@ class _Written(SphinxDirective):
         project = Project(Path(self.env.app.confdir), os.environ.get("BNNBOOK_SIZE", "full"))
         body = self.text(project).splitlines()
         # A list of every name or run would be an answer to any question that the search is asked.
-        box = nodes.container(classes=[html_pages.NOT_SEARCHED])
+        box = nodes.container(classes=[searching.NOT_SEARCHED])
         self.state.nested_parse(StringList(body, source=self.env.docname), self.content_offset, box)
         return [box]
 

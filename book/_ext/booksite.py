@@ -34,7 +34,7 @@ from bnnbook.plotting import interactive, palette
 
 log = logging.getLogger(__name__)
 TEMPLATES = Path(__file__).resolve().parents[1] / "_templates"
-WORDS = "book/search.toml"
+WORDS = "book/search"
 CITATION = "CITATION.cff"
 EARLY = Path("site/early.js")
 NOT_FOUND = "404.html"
@@ -152,8 +152,7 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
     if theme.is_file():
         stylesheets.purge(theme, site)
     stylesheets.join(site, pages(site))
-    words = Path(app.srcdir) / WORDS
-    searching.index(site, **(searching.words_of(words) if words.is_file() else {}))
+    searching.index(site, searching.words_of(Path(app.srcdir) / WORDS))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from bs4 import BeautifulSoup, Tag
 from bs4.element import AttributeValueList
 
+import searching
 from bnnbook.plotting import interactive
 
 #: Inline scripts that the theme and extensions write for features the book does not use.
@@ -20,8 +21,6 @@ UNUSED_INLINE = re.compile(
 )
 #: Files that no page uses.
 UNUSED_FILES = ("fontawesome.js", "sphinx-thebe", "togglebutton.")
-#: The class of what the search leaves out of a page.
-NOT_SEARCHED = "bnn-not-searched"
 #: The class of a page's link for reporting a mistake.
 REPORT = "bnn-report"
 #: Pages that Sphinx generates.
@@ -249,12 +248,10 @@ def lead_to_report(soup: BeautifulSoup) -> None:
 
 
 def mark_searchable(soup: BeautifulSoup, name: str) -> None:
-    """Tell Pagefind what of the page to index: the article, and no page that Sphinx generates."""
+    """Say what of the page the search indexes: the article, and no page that Sphinx generates."""
     article = soup.select_one("article.bd-article")
     if article is not None and name not in SPHINX_PAGES:
-        article["data-pagefind-body"] = ""
-    for box in soup.select(f".{NOT_SEARCHED}"):
-        box["data-pagefind-ignore"] = "all"
+        article[searching.SEARCHABLE] = ""
 
 
 def wrap_tables(soup: BeautifulSoup) -> None:

@@ -23,6 +23,7 @@ from sphinx.application import Sphinx
 
 import citing
 import execute
+import searching
 from html_pages import REPORT
 
 GUARDS = {"reference", "bounds"}
@@ -106,7 +107,7 @@ def line(page: execute.Kept, size: str) -> str:
     parts += filter(None, [held(page.nb), f"digest {page.key[:DIGEST_LENGTH]}"])
     text = html.escape("; ".join(parts))
     return (
-        '<p class="bnn-run-line" data-pagefind-ignore="all">'
+        f'<p class="bnn-run-line {searching.NOT_SEARCHED}">'
         f'<a href="#how-this-page-was-run">{text}</a></p>'
     )
 
@@ -162,8 +163,8 @@ def block(
     )
     facts = f"<dl>{rows}</dl>" if rows else ""
     return f"""
-<section class="bnn-run" id="how-this-page-was-run" aria-labelledby="run-heading"
- data-pagefind-ignore="all">
+<section class="bnn-run {searching.NOT_SEARCHED}" id="how-this-page-was-run"
+ aria-labelledby="run-heading">
 <h2 id="run-heading">How this page was run</h2>
 {facts}
 <p>Run it yourself: {there}<a href="{files}.ipynb" download>notebook</a> ·
@@ -189,7 +190,7 @@ def _add(app: Sphinx, pagename: str, templatename: str, context: Any, doctree: A
     )
     if nb is None:
         context["body"] += (
-            f'<p class="bnn-report-line" data-pagefind-ignore="all">{report_link(report)}</p>'
+            f'<p class="bnn-report-line {searching.NOT_SEARCHED}">{report_link(report)}</p>'
         )
         return
     if page:

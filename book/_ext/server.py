@@ -10,11 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-COMPRESSED = (".html", ".css", ".js", ".mjs", ".json", ".svg", ".txt", ".xml", ".bib")
+COMPRESSED = (".html", ".css", ".js", ".json", ".svg", ".txt", ".xml", ".bib")
 TYPES = {
     ".js": "text/javascript",
-    ".mjs": "text/javascript",
-    ".wasm": "application/wasm",
     ".woff2": "font/woff2",
     ".svg": "image/svg+xml",
     ".bib": "text/plain",

@@ -15,7 +15,6 @@ MAY_LOAD = re.compile(
     r"""(?:index|search|genindex|404)\.html | book/[\w-]+\.html | searchindex\.js
       | _images/[\w.-]+\.(?:svg|png|webp)
       | _static/[\w./-]+\.(?:css|js|svg|woff2)
-      | pagefind/[\w./-]+
     """,
     re.X,
 )

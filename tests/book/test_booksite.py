@@ -284,7 +284,7 @@ def test_the_links_of_the_header_lead_where_they_say(site, chapter):
 def test_icons_and_litter_are_gone(site):
     fonts = list((site / "_static/vendor/fontawesome/webfonts").iterdir())
     assert sum(font.stat().st_size for font in fonts) < 12_000
-    litter = ("*.map", "fontawesome.js*", "pagefind-ui*", "thebe*", "*.ttf")
+    litter = ("*.map", "fontawesome.js*", "thebe*", "*.ttf")
     assert [path for pattern in litter for path in site.rglob(pattern)] == []
 
 

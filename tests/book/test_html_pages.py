@@ -4,6 +4,7 @@ from bs4 import BeautifulSoup
 
 import html_pages
 import icons
+import searching
 
 
 def mended(body, step, *arguments):
@@ -155,9 +156,9 @@ def test_downloads_are_saved():
 
 def test_generated_pages_are_not_searched():
     article = '<article class="bd-article"></article>'
-    assert mended(article, html_pages.mark_searchable, "a.html").select("[data-pagefind-body]")
+    assert mended(article, html_pages.mark_searchable, "a.html").select(f"[{searching.SEARCHABLE}]")
     assert not mended(article, html_pages.mark_searchable, "genindex.html").select(
-        "[data-pagefind-body]"
+        f"[{searching.SEARCHABLE}]"
     )
 
 
@@ -193,13 +194,3 @@ def test_a_subset_font_holds_the_wanted_icons_only(tmp_path):
     assert set(TTFont(tmp_path / "a").getBestCmap()) == {0xF185, 0xF186}
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert (tmp_path / "a").stat().st_size < 5000
-
-
-def test_what_is_not_to_be_searched_is_left_out():
-    page = (
-        f'<article class="bd-article"><div class="{html_pages.NOT_SEARCHED}">a list</div></article>'
-    )
-    soup = BeautifulSoup(page, "html.parser")
-    html_pages.mark_searchable(soup, "api.html")
-    assert soup.select_one("div")["data-pagefind-ignore"] == "all"
-    assert "data-pagefind-body" in soup.article.attrs

@@ -7,13 +7,13 @@ import pytest
 from bs4 import BeautifulSoup
 
 import searching
-from search_questions import ODD, QUESTIONS, ask, right
+from search_questions import ODD, QUESTIONS, addresses, ask, right
 from small_site import ROOT
 
-WORDS = searching.words_of(ROOT / "book/search.toml")
-#: What must be reached, frozen and open: a guard two questions or more below what is
+WORDS = searching.words_of(ROOT / "book/search")
+#: What must be reached, frozen and open: a guard some questions below what is
 #: (docs/decisions/0008-search.md).
-FIRST, THREE = {True: 0.9, False: 0.95}, {True: 0.96, False: 0.99}
+FIRST, THREE = {True: 0.93, False: 0.94}, {True: 0.975, False: 0.985}
 #: What a reader types, and the page that answers it.
 QUERIES = {
     "least squares as maximum likelihood": "linear-regression",
@@ -37,10 +37,10 @@ def test_questions_name_sections_that_are_there():
     there = set(re.findall(r"^\(([\w-]+)\)=$|^:label: ([\w-]+)$", text, re.M))
     labels = {label for pair in there for label in pair if label}
     for question in QUESTIONS:
-        for target in question["sections"]:
+        for target in [*question["sections"], *question.get("also", [])]:
             page = target.removeprefix("@")
             assert target in labels or (ROOT / f"{page}.md").is_file(), question
-    assert {*WORDS["questions"], *WORDS["queries"]} - labels <= {"glossary", "bibliography"}
+    assert {*WORDS} - labels <= {"glossary", "bibliography"}
 
 
 def test_half_of_the_questions_are_frozen_and_none_is_asked_twice():
@@ -55,10 +55,27 @@ def test_a_part_of_a_section_is_right_and_its_neighbour_is_not():
         '<div class="exercise" id="ex-b"></div></section></section>'
     )
     soups = {"p.html": BeautifulSoup(page, "html.parser")}
-    assert right(soups, ["sec-a"]) == {"p.html#sec-a", "p.html#a", "p.html#part"}
-    assert right(soups, ["ex-b"]) == {"p.html#ex-b"}
-    assert right(soups, ["c"]) == {"p.html"}
-    assert "p.html#b" in right(soups, ["@p"])
+    there = addresses(soups)
+    assert right(there, ["sec-a"]) == {"p.html#sec-a", "p.html#a", "p.html#part"}
+    assert right(there, ["ex-b"]) == {"p.html#ex-b"}
+    assert right(there, ["c", "ex-b"]) == {"p.html", "p.html#ex-b"}
+    assert "p.html#b" in right(there, ["@p"])
+    with pytest.raises(KeyError):
+        right(there, ["sec-gone"])
+
+
+#: Words that make no question another one.
+FILLERS = {"a", "an", "do", "does", "how", "i", "in", "is", "my", "of", "the", "to", "what", "why"}
+
+
+def words_in(text):
+    return frozenset(re.findall(r"\w+", text.lower())) - FILLERS
+
+
+def test_no_frozen_question_is_among_the_words():
+    known = {words_in(text) for texts in WORDS.values() for text in texts}
+    asked = [question["text"] for question in QUESTIONS if question["frozen"]]
+    assert [text for text in asked if words_in(text) in known] == []
 
 
 @pytest.fixture(scope="module")
@@ -73,33 +90,43 @@ def opened(served):
     return page, address, bad
 
 
+@pytest.fixture(scope="module")
+def there(soups):
+    return addresses(soups)
+
+
+def shares(places):
+    """How many come first, and how many among three."""
+    return [sum(place < most for place in places) / len(places) for most in (1, 3)]
+
+
 @pytest.mark.site
 @pytest.mark.parametrize("frozen", [True, False])
-def test_questions_lead_to_their_sections(opened, soups, frozen, record_property):
+def test_questions_lead_to_their_sections(opened, there, frozen, record_property):
+    """By all that is right; what they are by the sections of who asked is said beside it."""
     page, address, bad = opened
-    places, missed = [], []
+    places, strictly, missed = [], [], []
     for question in (q for q in QUESTIONS if q["frozen"] is frozen):
-        wanted = right(soups, question["sections"])
-        assert wanted, question
         _, links = ask(page, question["text"])
         found = [link.removeprefix(address) for link in links]
-        place = next((i for i, link in enumerate(found) if link in wanted), 99)
-        places.append(place)
-        if place and not frozen:
-            missed.append((place, question["text"], found[:3]))
-    first = sum(place == 0 for place in places) / len(places)
-    three = sum(place < 3 for place in places) / len(places)
+        own = right(there, question["sections"])
+        wanted = own | right(there, question.get("also", []))
+        for kept, among in ((places, wanted), (strictly, own)):
+            kept.append(next((i for i, link in enumerate(found) if link in among), 99))
+        if places[-1] and not frozen:
+            missed.append((places[-1], question["text"], found[:3]))
+    first, three = shares(places)
     which = "frozen" if frozen else "open"
-    record_property(
-        "said", f"search, {which}: first {first:.1%}, in three {three:.1%} of {len(places)}"
-    )
+    said = f"search, {which}: first {first:.1%}, in three {three:.1%} of {len(places)}"
+    own_first, own_three = shares(strictly)
+    record_property("said", f"{said}; by who asked {own_first:.1%}, {own_three:.1%}")
     assert first >= FIRST[frozen], missed
     assert three >= THREE[frozen], missed
     assert bad == []
 
 
 @pytest.mark.site
-def test_who_asks_what_a_term_is_gets_the_section_that_teaches_it(opened, soups):
+def test_who_asks_what_a_term_is_gets_the_section_that_teaches_it(opened, soups, there):
     """For every term of the glossary that says where; a section's own heading may come before."""
     page, address, _ = opened
     terms = [(term, label) for label, names in searching._taught(soups).items() for term in names]
@@ -107,7 +134,7 @@ def test_who_asks_what_a_term_is_gets_the_section_that_teaches_it(opened, soups)
     places = {}
     for term, label in terms:
         _, links = ask(page, f"what is {term}")
-        wanted = right(soups, [label])
+        wanted = there[label]
         found = (i for i, link in enumerate(links) if link.removeprefix(address) in wanted)
         places[term] = next(found, 99)
     assert [term for term, place in places.items() if place > 2] == []
@@ -116,7 +143,7 @@ def test_who_asks_what_a_term_is_gets_the_section_that_teaches_it(opened, soups)
 
 @pytest.mark.site
 def test_the_first_search_has_a_budget(served):
-    """In KiB as they come over the line; what is asked later comes in small pieces."""
+    """In KiB as they come over the line; all comes at once."""
     chromium, address = served
     page, sizes = chromium.new_context().new_page(), []
     page.goto(f"{address}book/index.html", wait_until="networkidle")
@@ -142,7 +169,7 @@ def test_what_an_answer_shows_is_the_books_and_not_its_keywords(opened):
     ask(page, "why minimise squared errors")
     shown = page.locator(".bnn-search-excerpt").all_inner_texts()
     assert shown
-    assert not any("minimize, why squares" in text or searching.END in text for text in shown)
+    assert not any("minimize, why squares" in text for text in shown)
 
 
 @pytest.mark.site
@@ -186,7 +213,7 @@ def test_an_answer_on_the_same_page_is_seen(opened, way):
 @pytest.mark.site
 def test_an_index_that_did_not_load_is_asked_for_again(opened):
     page, address, _ = opened
-    broken = "**/pagefind/words.json"
+    broken = f"**/{searching.FINDER}"
     page.route(broken, lambda route: route.abort())
     page.goto(f"{address}book/index.html")
     status, links = ask(page, "hat matrix")
@@ -217,4 +244,27 @@ def test_answers_show_where_they_lead_and_mark_what_was_asked(opened, key):
     assert page.locator(".bnn-search-results li").first.locator("mark").count() > 0
     page.locator("dialog input").press("Enter")
     page.wait_for_url(f"{address}book/markov-chain-monte-carlo.html#sec-mc-step")
+    assert bad == []
+
+
+@pytest.mark.site
+def test_an_enter_leads_nowhere_once_the_dialog_is_closed(opened):
+    page, address, bad = opened
+    held = []
+    page.route(f"**/{searching.FINDER}", lambda route: held.append(route))
+    page.goto(f"{address}book/index.html")
+    page.keyboard.press("Control+k")
+    page.locator("dialog input").fill("hat matrix")
+    page.locator("dialog input").press("Enter")
+    page.wait_for_function(
+        "() => document.querySelector('.bnn-search-status').textContent.startsWith('Loading')"
+    )
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => !document.querySelector('dialog[open]')")
+    for route in held:
+        route.continue_()
+    page.wait_for_function("() => globalThis.bnnFind")
+    page.wait_for_timeout(300)
+    assert page.url == f"{address}book/index.html"
+    page.unroute(f"**/{searching.FINDER}")
     assert bad == []

@@ -1,15 +1,13 @@
 """What the search index is made of."""
 
-import asyncio
 import json
-import threading
 
 import pytest
 from bs4 import BeautifulSoup
 
 import searching
 
-PAGE = """<article data-pagefind-body><section id="least-squares">
+PAGE = """<article data-bnn-searchable><section id="least-squares">
 <h1>Least squares<a class="headerlink">#</a></h1><p>Opening.</p>
 <section id="what-it-means"><span id="sec-reg-se"></span><h2>What it means</h2><p>Repeat it.</p>
 <div class="cell"><div class="cell_input">code</div>
@@ -22,9 +20,9 @@ PAGE = """<article data-pagefind-body><section id="least-squares">
 <dt id="term-a">apple</dt><dt id="term-b">pear</dt><dd><p>Fruit.</p></dd></dl></article>"""
 
 
-def records(asked=None, page=PAGE, queries=None, terms=None):
+def records(asked=None, page=PAGE, terms=None):
     soup = BeautifulSoup(page, "html.parser")
-    found = searching.records("book/page.html", soup, asked or {}, queries or {}, terms or {})
+    found = searching.records("book/page.html", soup, asked or {}, terms or {})
     return {record.title: record for record in found}
 
 
@@ -41,17 +39,30 @@ def test_each_section_is_one_record_under_its_most_lasting_anchor():
 
 
 def test_a_record_says_what_its_section_says_before_its_subsections():
-    meaning = BeautifulSoup(records()["What it means"].html, "html.parser").get_text()
-    assert "Repeat it." in meaning
-    assert "Still more." not in meaning
-    assert "printed" not in meaning
-    assert "Try." in records()["Deeper"].html
+    assert records()["What it means"].text == "Repeat it."
+    assert records()["Deeper"].text == "Still more. Try."
 
 
-def test_repetitions_weigh_less_and_code_too():
-    asides = {title for title, record in records().items() if record.aside}
-    assert asides == {"apple, pear", "Least squares", "Summary"}
-    assert f'data-pagefind-weight="{searching.CODE}"' in records()["What it means"].html
+def test_repetitions_are_known_and_names_in_code_stand_apart():
+    repeating = {title for title, record in records().items() if record.repeats}
+    assert repeating == {"apple, pear", "Least squares", "Summary"}
+    page = PAGE.replace(">code<", ">from jax import random\nrandom.split(key)  # split<")
+    assert records(page=page)["What it means"].code == "from import random split"
+
+
+def test_what_is_not_to_be_searched_is_left_out():
+    box = (
+        f'<div class="{searching.NOT_SEARCHED}"><p>A list of <a class="headerlink">#</a></p></div>'
+    )
+    assert records(page=PAGE.replace("<p>Repeat it.</p>", box))["What it means"].text == ""
+
+
+def test_the_opening_of_a_chapter_repeats_unless_readers_ask_for_it():
+    assert records()["Least squares"].asked == ""
+    page = PAGE.replace("<h1>", '<span id="reg"></span><h1>')
+    opening = records({"reg": ["where to begin"]}, page)["Least squares"]
+    assert not opening.repeats
+    assert opening.asked == "Least squares. where to begin"
 
 
 def test_an_exercise_is_found_with_its_solution_and_not_where_it_stands():
@@ -60,41 +71,31 @@ def test_an_exercise_is_found_with_its_solution_and_not_where_it_stands():
         '<details id="sol-a"><summary class="admonition-title">Solution to Twice</summary>'
         "<p>Done.</p></details><p>All again."
     )
-    found = records(page=PAGE.replace("<p>All again.", exercise), queries={"ex-a": ["two times"]})
+    found = records({"ex-a": ["two times"]}, PAGE.replace("<p>All again.", exercise))
     assert found["Twice"].url == "book/page.html#ex-a"
-    assert found["Twice"].asked == "two times"
-    text = BeautifulSoup(found["Twice"].html, "html.parser").get_text()
-    assert "Try it." in text
-    assert "Done." in text
-    assert "Solution" not in text
-    assert "Try it." not in found["Summary"].html
-    assert "Done." not in found["Summary"].html
-
-
-def test_a_query_counts_for_our_score_and_is_not_in_what_pagefind_sees():
-    found = records({"sec-reg-se": ["why"]}, queries={"sec-reg-se": ["wherefore"]})
-    record = found["What it means"]
-    assert record.asked == "why. wherefore"
-    assert "why" in record.html
-    assert "wherefore" not in record.html
-
-
-def test_readers_words_stand_behind_a_mark():
-    html = records({"sec-reg-se": ["why"]})["What it means"].html
-    assert html.index("Repeat it.") < html.index(searching.END) < html.index("why")
+    assert found["Twice"].asked == "Twice. two times"
+    assert found["Twice"].text == "Try it. Done."
+    assert found["Summary"].text == "All again."
 
 
 def test_a_numbered_summary_is_still_a_repetition():
     page = PAGE.replace("<h2>Summary", '<h2><span class="section-number">1.2. </span>Summary')
-    assert records(page=page)["1.2. Summary"].aside
+    assert records(page=page)["1.2. Summary"].repeats
 
 
-def test_a_question_leads_to_the_section_that_it_names():
-    found = records({"sec-reg-se": ["is <it> wide?"]})["What it means"]
-    assert "is &lt;it&gt; wide?" in found.html
+def test_what_readers_ask_is_not_in_the_sections_own_text():
+    record = records({"sec-reg-se": ["is <it> wide?", "why"]})["What it means"]
+    assert record.asked == "What it means. is <it> wide?. why"
+    assert record.text == "Repeat it."
 
 
-def test_the_glossary_lends_its_terms_to_the_section_that_teaches_them(tmp_path):
+def test_a_term_that_no_section_teaches_is_found_in_the_glossary():
+    fruit = records()["apple, pear"]
+    assert fruit.names == ("apple", "pear")
+    assert fruit.text == "apple, pear: Fruit."
+
+
+def test_the_glossary_lends_its_terms_to_the_section_that_teaches_them():
     soups = {"book/page.html": BeautifulSoup(PAGE, "html.parser")}
     assert searching._taught(soups) == {"sec-reg-se": ["standard error"]}
 
@@ -109,15 +110,9 @@ def test_a_section_is_called_by_its_heading_and_the_terms_that_it_teaches():
 
 def test_a_summary_is_asked_for_by_what_readers_call_it():
     record = records()["Summary"]
-    assert record.aside
+    assert record.repeats
     assert "recap" in record.asked
     assert record.asked.endswith("Least squares")
-
-
-def test_markup_in_titles_stays_text():
-    record = searching.Record("u", "a < b", 'p"q', "", aside=False)
-    assert "a &lt; b" in searching.document(record)
-    assert 'content="p&quot;q"' in searching.document(record)
 
 
 def test_a_failing_index_says_so(tmp_path):
@@ -125,45 +120,36 @@ def test_a_failing_index_says_so(tmp_path):
         searching.index(tmp_path)
 
 
-@pytest.mark.parametrize("table", ["questions", "queries"])
-def test_a_question_for_a_section_that_is_gone_fails(tmp_path, table):
+def test_words_for_a_section_that_is_gone_fail(tmp_path):
     (tmp_path / "page.html").write_text(PAGE, "utf8")
     with pytest.raises(searching.SearchError, match="not there: sec-gone"):
-        searching.index(tmp_path, **{table: {"sec-gone": ["where?"]}})
+        searching.index(tmp_path, {"sec-gone": ["where?"]})
+
+
+def test_words_stand_in_a_file_a_page_and_no_section_in_two(tmp_path):
+    (tmp_path / "a.toml").write_text('sec-a = ["why"]\n')
+    (tmp_path / "b.toml").write_text('sec-b = ["how", "what"]\n')
+    assert searching.words_of(tmp_path) == {"sec-a": ["why"], "sec-b": ["how", "what"]}
+    (tmp_path / "c.toml").write_text('sec-a = ["when"]\n')
+    with pytest.raises(searching.SearchError, match=r"c\.toml speaks of sec-a"):
+        searching.words_of(tmp_path)
+    (tmp_path / "c.toml").write_text('sec-c = "when"\n')
+    with pytest.raises(searching.SearchError, match=r"c\.toml: sec-c must be a list.*'when'"):
+        searching.words_of(tmp_path)
+    (tmp_path / "c.toml").write_text("sec-c = [when]\n")
+    with pytest.raises(searching.SearchError, match=r"c\.toml: .*line 1"):
+        searching.words_of(tmp_path)
 
 
 def test_an_index_is_written(tmp_path):
-    (tmp_path / "page.html").write_text(PAGE, "utf8")
+    (tmp_path / "page.html").write_text(
+        PAGE.replace("Repeat it.", "Repeat </script> “it”."), "utf8"
+    )
     searching.index(tmp_path, {"sec-reg-se": ["where?"]})
-    assert (tmp_path / "pagefind/pagefind.js").exists()
-    assert len(list((tmp_path / "pagefind/fragment").iterdir())) == len(records())
-    words = json.loads((tmp_path / "pagefind/words.json").read_text("utf8"))
-    assert "repeat" not in words["known"]
-    named = words["asked"]
-    summary = f"Summary. {searching.CALLED['Summary']}. Least squares"
-    assert sorted(named.values()) == ["Deeper. ", summary, "What it means. where?. standard error"]
-    assert ["What it means", "standard error"] in words["names"].values()
-    texts = (tmp_path / "pagefind" / searching.TEXTS).read_text("utf8")
-    plain = json.loads(texts.removeprefix("globalThis.bnnTexts=").removesuffix(";"))
-    assert plain["known"] == words["known"]
-    assert len(plain["sections"]) == len(records())
-    (there,) = [s for s in plain["sections"] if s["title"] == "What it means"]
-    assert (there["url"], there["text"]) == ("page.html#sec-reg-se", "Repeat it.")
-    assert set(named) < {path.stem for path in (tmp_path / "pagefind/fragment").iterdir()}
-
-
-def test_no_file_of_an_index_is_left_empty(tmp_path):
-    """Pagefind answers before it has written, and was ended with its first file empty."""
-    (tmp_path / "entry.json").touch()
-    writing = threading.Timer(0.4, (tmp_path / "entry.json").write_text, ("{}",))
-    writing.start()
-    asyncio.run(searching._on_disk(tmp_path, seconds=30))
-    assert (tmp_path / "entry.json").read_text() == "{}"
-    # Mutation: one that nobody writes.
-    (tmp_path / "other.json").touch()
-    with pytest.raises(searching.SearchError, match=r"stayed empty: other\.json"):
-        asyncio.run(searching._on_disk(tmp_path, seconds=0.2))
-
-
-def test_misspelt_words_are_set_right_by_words_of_five_letters_and_more():
-    assert searching.known_words(["The ELBO’s Hessian, n_effective"]) == ["effective", "hessian"]
+    script = (tmp_path / searching.FINDER).read_text("utf8")
+    data = json.loads(script.rpartition("bnnFinder(")[2].removesuffix(");"))
+    assert [section["title"] for section in data["sections"]] == list(records())
+    (there,) = [s for s in data["sections"] if s["title"] == "What it means"]
+    assert (there["url"], there["text"]) == ("page.html#sec-reg-se", "Repeat “it”.")
+    assert there["names"] == ["What it means", "standard error"]
+    assert {"where", "standard"} <= {term for term, _ in data["index"]["index"]}
