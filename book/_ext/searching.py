@@ -140,7 +140,7 @@ def records(
     asked: Mapping[str, Iterable[str]],
     terms: Mapping[str, Iterable[str]],
 ) -> Iterator[Record]:
-    """A page's sections and exercises, and the entries of a glossary.
+    """A page's sections and exercises.
 
     Args:
         name: The page's path from the site's root.
@@ -154,7 +154,6 @@ def records(
     for tag in article.select(", ".join(SKIPPED)):
         tag.decompose()
     page = _text(article.find("h1")) or Path(name).stem
-    yield from _glossary(name, page, article)
     yield from _exercises(name, page, article, asked)
     for section in article.find_all("section", id=True):
         if (heading := _heading(section)) is not None:
@@ -222,18 +221,6 @@ def _code(own: Tag) -> str:
     for cell in cells:
         cell.decompose()
     return " ".join(sorted(set(IDENTIFIER.findall(text))))
-
-
-def _glossary(name: str, page: str, article: Tag) -> Iterator[Record]:
-    for meaning in article.select("dl.glossary > dd"):
-        if meaning.select_one(TAUGHT) is not None:
-            continue  # its words lead to the section that teaches it
-        names = _names(meaning)
-        terms = tuple(_text(term) for term in names)
-        title = ", ".join(terms)
-        text = f"{title}: {_text(meaning)}"
-        url = f"{name}#{names[0].get('id')}"
-        yield Record(url, title, page, text, repeats=True, names=terms)
 
 
 def _exercises(

@@ -43,6 +43,13 @@ def test_questions_name_sections_that_are_there():
     assert {*WORDS} - labels <= {"glossary", "bibliography"}
 
 
+def test_each_term_of_the_glossary_leads_to_the_section_that_teaches_it():
+    entries = (ROOT / "book/glossary.md").read_text("utf8").partition("```{glossary}\n")[2]
+    meanings = re.findall(r"^  .+$", entries, re.M)
+    assert len(meanings) > 150
+    assert [meaning for meaning in meanings if "{ref}`sec-" not in meaning] == []
+
+
 def test_half_of_the_questions_are_frozen_and_none_is_asked_twice():
     assert len({question["text"].lower() for question in QUESTIONS}) == len(QUESTIONS) >= 90
     assert abs(sum(2 * q["frozen"] - 1 for q in QUESTIONS)) <= 2

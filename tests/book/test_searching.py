@@ -29,7 +29,6 @@ def records(asked=None, page=PAGE, terms=None):
 def test_each_section_is_one_record_under_its_most_lasting_anchor():
     urls = {title: record.url for title, record in records().items()}
     assert urls == {
-        "apple, pear": "book/page.html#term-a",
         "Least squares": "book/page.html",
         "What it means": "book/page.html#sec-reg-se",
         "Deeper": "book/page.html#deeper",
@@ -45,7 +44,7 @@ def test_a_record_says_what_its_section_says_before_its_subsections():
 
 def test_repetitions_are_known_and_names_in_code_stand_apart():
     repeating = {title for title, record in records().items() if record.repeats}
-    assert repeating == {"apple, pear", "Least squares", "Summary"}
+    assert repeating == {"Least squares", "Summary"}
     page = PAGE.replace(">code<", ">from jax import random\nrandom.split(key)  # split<")
     assert records(page=page)["What it means"].code == "from import random split"
 
@@ -87,12 +86,6 @@ def test_what_readers_ask_is_not_in_the_sections_own_text():
     record = records({"sec-reg-se": ["is <it> wide?", "why"]})["What it means"]
     assert record.asked == "What it means. is <it> wide?. why"
     assert record.text == "Repeat it."
-
-
-def test_a_term_that_no_section_teaches_is_found_in_the_glossary():
-    fruit = records()["apple, pear"]
-    assert fruit.names == ("apple", "pear")
-    assert fruit.text == "apple, pear: Fruit."
 
 
 def test_the_glossary_lends_its_terms_to_the_section_that_teaches_them():
