@@ -91,6 +91,7 @@ def finish_page(path: Path, early: str) -> None:
     soup = BeautifulSoup(page, "html.parser")
     html_pages.clean(soup, path.name, early)
     figures.pair_images(soup, path)
+    figures.preload_first(soup)
     heights.reserve(soup, aside)
     path.write_text(policy.protect(lean.put_back(str(soup), aside)), "utf8")
 

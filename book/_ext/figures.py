@@ -12,6 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from bs4 import BeautifulSoup, Tag
+from bs4.element import NavigableString
 
 from bnnbook.plotting import palette
 from html_pages import add_class
@@ -32,6 +33,8 @@ SHAPES = {"circle", "ellipse", "line", "path", "polygon", "polyline", "rect", "t
 UNDRAWN = {"defs", "clipPath", "metadata", "style"}
 UNITS = {"": 1.0, "px": 1.0, "pt": 4 / 3, "in": 96.0, "cm": 96 / 2.54, "mm": 96 / 25.4}
 DARK_SUFFIX = "-dark.svg"
+#: So many words may stand before a figure that a phone shows at first.
+FIRST_SCREEN = 280
 
 
 def compact(svg: str) -> str:
@@ -136,6 +139,32 @@ def pair_images(soup: BeautifulSoup, page: Path) -> None:
         for tag, name in ((image, "bnn-light"), (dark, "bnn-dark")):
             add_class(tag, "dark-light", name)
         image.insert_after(dark)
+
+
+def preload_first(soup: BeautifulSoup) -> None:
+    """Let the browser fetch a figure of the first screen before it has laid out the page.
+
+    In the colours that the reader's system asks for; the other partner is not fetched.
+    """
+    article = soup.select_one("article")
+    first = article.select_one("img.bnn-light") if article is not None else None
+    if article is None or first is None or soup.head is None:
+        return
+    words = 0
+    for part in article.descendants:
+        if part is first:
+            break
+        words += len(part.split()) if isinstance(part, NavigableString) else 0
+    if words > FIRST_SCREEN:
+        return
+    light = str(first["src"])
+    dark = light.removesuffix(".svg") + DARK_SUFFIX
+    for address, scheme in ((light, "light"), (dark, "dark")):
+        link = soup.new_tag(
+            "link", rel="preload", href=address, media=f"(prefers-color-scheme: {scheme})"
+        )
+        link["as"], link["fetchpriority"] = "image", "high"
+        soup.head.append(link)
 
 
 def _set_size(image: Tag, svg: str) -> None:

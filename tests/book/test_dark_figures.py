@@ -118,3 +118,22 @@ def test_partners_of_partners_are_not_made(tmp_path):
     figures.write_dark_partners(tmp_path, palette.DARK)
     figures.write_dark_partners(tmp_path, palette.DARK)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a-dark.svg", "a.svg"]
+
+
+@pytest.mark.parametrize(("words", "schemes"), [(100, ["light", "dark"]), (1000, [])])
+def test_a_figure_of_the_first_screen_is_fetched_at_once(words, schemes):
+    image = '<img class="bnn-light" src="../_images/a.svg">'
+    text = f"<article><p>{'word ' * words}</p>{image}{image}</article>"
+    soup = BeautifulSoup(f"<html><head></head><body>{text}</body></html>", "html.parser")
+    figures.preload_first(soup)
+    links = soup.head.select("link[rel=preload][as=image]")
+    assert [link["media"] for link in links] == [f"(prefers-color-scheme: {s})" for s in schemes]
+    assert [link["href"] for link in links] == ["../_images/a.svg", "../_images/a-dark.svg"][
+        : len(schemes)
+    ]
+
+
+def test_a_page_without_a_figure_asks_for_none():
+    soup = BeautifulSoup("<html><head></head><body></body></html>", "html.parser")
+    figures.preload_first(soup)
+    assert not soup.select("link")
