@@ -18,7 +18,7 @@ def addresses(soups):
         ids = {str(tag["id"]) for tag in soup(id=True)}
         found[f"@{name.removesuffix('.html')}"] = {name} | {f"{name}#{anchor}" for anchor in ids}
         for section in soup.find_all("section", id=True):
-            anchors = searching._anchors(section)
+            anchors = searching.anchors(section)
             if section.h1 in section.find_all("h1", recursive=False):
                 right = {name}
             else:

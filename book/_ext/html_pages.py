@@ -247,6 +247,14 @@ def lead_to_report(soup: BeautifulSoup) -> None:
             button["href"], button["title"] = report["href"], "Report a mistake on this page"
 
 
+def lasting_links(soup: BeautifulSoup) -> None:
+    """Let a heading's own link name the section's label, which outlives a change of the heading."""
+    for section in soup.select("section[id]"):
+        link = section.select_one(":is(h1, h2, h3, h4) > a.headerlink")
+        if link is not None and link.find_parent("section") is section:
+            link["href"] = f"#{searching.anchors(section)[0]}"
+
+
 def mark_searchable(soup: BeautifulSoup, name: str) -> None:
     """Say what of the page the search indexes: the article, and no page that Sphinx generates."""
     article = soup.select_one("article.bd-article")
@@ -289,6 +297,7 @@ def clean(soup: BeautifulSoup, name: str, early: str) -> None:
         fold_code,
         link_downloads,
         lead_to_report,
+        lasting_links,
         wrap_tables,
     )
     for step in steps:

@@ -51,6 +51,8 @@ LOOKED_UP = ("api", "bibliography", "glossary")
 #: What the dialog loads, from the site's root, and the sources of its two parts.
 FINDER = "_static/site/finder.js"
 SOURCE, WRITER = "search/finder.js", "search/write.js"
+#: What a formula's hat is as text.
+HAT = re.compile(r"(\w)\^")
 NUMBER = re.compile(r"^\d[\d.]*\s+")
 HEADING = re.compile("^h[1-6]$")
 #: A glossary's link to the section that teaches the term.
@@ -157,20 +159,20 @@ def records(
     yield from _exercises(name, page, article, asked)
     for section in article.find_all("section", id=True):
         if (heading := _heading(section)) is not None:
-            anchors = _anchors(section)
+            ids = anchors(section)
             title = _text(heading)
             first = section.parent is article and heading.name == "h1"
             repeating = REPEATING.match(title)
             repeats = repeating is not None or Path(name).stem in LOOKED_UP
-            called = [term for anchor in anchors for term in terms.get(anchor, ())]
-            words = [text for anchor in anchors for text in asked.get(anchor, ())]
+            called = [term for anchor in ids for term in terms.get(anchor, ())]
+            words = [text for anchor in ids for text in asked.get(anchor, ())]
             if repeating and repeating[2] in CALLED:
                 words += [CALLED[repeating[2]], page]
             told = bool(words or called)
             own = _own(section)
             code = _code(own)
             yield Record(
-                name if first else f"{name}#{anchors[0]}",
+                name if first else f"{name}#{ids[0]}",
                 title,
                 page,
                 _text(own),
@@ -187,14 +189,15 @@ def _pages(site: Path) -> list[Path]:
 
 
 def _text(tag: Any) -> str:
-    return " ".join(tag.get_text().split()).removesuffix("#").strip() if tag is not None else ""
+    text = " ".join(tag.get_text().split()).removesuffix("#").strip() if tag is not None else ""
+    return HAT.sub("\\1\u0302", text)
 
 
 def _heading(section: Tag) -> Any:
     return section.find(HEADING, recursive=False)
 
 
-def _anchors(section: Tag) -> list[str]:
+def anchors(section: Tag) -> list[str]:
     """The ids of a section: the labels, which outlive a change of the heading, first."""
     labels = [str(span["id"]) for span in section.find_all("span", id=True, recursive=False)]
     before = section.find_previous_sibling()

@@ -162,6 +162,15 @@ def test_generated_pages_are_not_searched():
     )
 
 
+def test_a_heading_s_own_link_names_the_label():
+    page = (
+        '<section id="a-b"><span id="sec-a"></span><h2>A B<a class="headerlink" href="#a-b">#</a>'
+        '</h2><section id="c"><h3>C<a class="headerlink" href="#c">#</a></h3></section></section>'
+    )
+    links = mended(page, html_pages.lasting_links).select("a.headerlink")
+    assert [link["href"] for link in links] == ["#sec-a", "#c"]
+
+
 def test_a_table_scrolls_in_its_own_box_once():
     boxed = "<div class='pst-scrollable-table-container'><table></table></div>"
     body = f"<article><table></table>{boxed}</article>"

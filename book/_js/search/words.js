@@ -6,11 +6,24 @@ import { stemmer } from "stemmer";
 const SILENT = new Set("a an and are for i in is it my of on or the to".split(" "));
 const WORDS = /[\p{L}\p{N}]+(?:[-.'_][\p{L}\p{N}]+)*/gu;
 
-// Letters with marks, ligatures and powers are written plainly, a hat is written out.
-const plain = (text) =>
-  text.normalize("NFKD").replaceAll("\u0302", "hat").replace(/\p{M}/gu, "").replaceAll("’", "'").replace(/[‐‑]/g, "-");
+const GREEK = Object.fromEntries(
+  ("α alpha β beta γ gamma δ delta ε epsilon ζ zeta η eta θ theta ι iota κ kappa λ lambda μ mu ν nu ξ xi π pi ρ rho σ sigma τ tau " +
+    "υ upsilon φ phi χ chi ψ psi ω omega").match(/\S+ \S+/g).map((pair) => pair.split(" ")),
+);
 
-export const split = (text) => plain(text).toLowerCase().match(WORDS) ?? [];
+// Letters with marks and ligatures are written plainly; hats, squares and Greek letters are spelt out.
+const plain = (text) =>
+  text
+    .replace(/²|\^2\b/g, " squared ")
+    .normalize("NFKD")
+    .replaceAll("\u0302", "hat")
+    .replace(/\p{M}/gu, "")
+    .replaceAll("’", "'")
+    .replace(/[‐‑]/g, "-")
+    .toLowerCase()
+    .replace(/[α-ω]/g, (letter) => GREEK[letter] ?? letter);
+
+export const split = (text) => plain(text).match(WORDS) ?? [];
 
 // A word with a hyphen is also its parts, and written without it.
 const forms = (word) => (/[-._]/.test(word) ? [word, word.replace(/[-._]/g, ""), ...word.split(/[-._]/)] : [word]);
