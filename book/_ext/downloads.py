@@ -6,16 +6,23 @@ percent format, so that editors show its cells; what the book folds is folded in
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
+from sphinx.config import Config
+from sphinx.directives.code import LiteralIncludeReader
 
 #: Tags of cells whose source the book hides.
 HIDDEN = {"remove-cell", "remove-input", "hide-input", "hide-cell"}
+#: Code of the package that a page shows.
+INCLUDE = re.compile(
+    r"^```\{literalinclude\} +(?P<path>\S+)\n(?P<options>(?::[\w-]+:.*\n)*)```$", re.M
+)
+OPTION = re.compile(r"^:([\w-]+): *['\"]?(.*?)['\"]?$", re.M)
 #: Lines that only IPython understands.
 MAGIC = re.compile(r"^(\s*)([%!].*)$", re.M)
 
@@ -49,6 +56,28 @@ class Origin:
             "References and computed numbers in the text stand as the book's source has them; "
             "JupyterLab with `jupyterlab-myst` sets them like the book."
         )
+
+
+def spelt_out(text: str, folder: Path, macros: Mapping[str, str]) -> str:
+    """A page's Markdown as Jupyter can show it: with the code that it includes, and no macros.
+
+    Args:
+        text: Of a cell.
+        folder: From which the page names the files that it includes.
+        macros: KaTeX's, without arguments.
+    """
+
+    def included(match: re.Match[str]) -> str:
+        options: dict[str, Any] = dict(OPTION.findall(match["options"]))
+        if "dedent" in options:
+            options["dedent"] = int(options["dedent"]) if options["dedent"] else None
+        reader = LiteralIncludeReader(str(folder / match["path"]), options, Config())
+        return f"```python\n{reader.read()[0].rstrip()}\n```"
+
+    text = INCLUDE.sub(included, text)
+    for macro, meaning in macros.items():
+        text = re.sub(rf"{re.escape(macro)}(?![a-zA-Z])", meaning.replace("\\", r"\\"), text)
+    return text
 
 
 def _cell(cell: NotebookNode) -> NotebookNode:
@@ -102,12 +131,15 @@ def write(page: NotebookNode, origin: Origin, stem: Path) -> None:
     stem.with_suffix(".py").write_text(script(nb), "utf8")
 
 
-def write_all(sources: Path, origin: Origin) -> list[str]:
+def write_all(
+    sources: Path, origin: Origin, readable: Callable[[str, str], str] = lambda _, text: text
+) -> list[str]:
     """Replace the notebooks that MyST-NB left among a site's sources by ours.
 
     Args:
         sources: the site's folder ``_sources``.
         origin: of the book; ``address`` is the address of the site.
+        readable: what Jupyter shows of a page, from its name and some Markdown (:func:`spelt_out`).
 
     Returns:
         The pages that can be downloaded.
@@ -119,6 +151,9 @@ def write_all(sources: Path, origin: Origin) -> list[str]:
         page = nbformat.read(path, as_version=4)
         if page.cells and page.cells[0].source.startswith("This page is from *"):
             page.cells = page.cells[1:]
+        for cell in page.cells:
+            if cell.cell_type == "markdown":
+                cell.source = readable(doc, cell.source)
         write(page, own, path.with_suffix(""))
         docs.append(doc)
     return docs

@@ -1,9 +1,13 @@
 """A page becomes a notebook and a script that hold its code, its text and nothing else."""
 
+import re
+
 import nbformat
 import pytest
+import yaml
 
 import downloads
+from small_site import EXECUTED, ROOT, SITE
 
 ORIGIN = downloads.Origin("A Book", "1.2", "https://example.org/b/", "https://example.org/r")
 
@@ -61,3 +65,37 @@ def test_all_notebooks_of_a_site_are_replaced_and_a_second_time_changes_nothing(
     assert "https://example.org/b/book/one.html" in first[0]
     downloads.write_all(tmp_path, ORIGIN)
     assert (path.read_text(), path.with_suffix(".py").read_text()) == first
+
+
+def test_what_a_page_includes_stands_in_its_notebook_and_no_macro_is_left(tmp_path):
+    (tmp_path / "walk.py").write_text(
+        "import os\n\n\nclass Walk:\n    def step(self):\n        return 1\n\n\ndef rest(): ...\n"
+    )
+    text = (
+        r"Let $\E f$ be $\Expected$, given \data."
+        "\n\n"
+        "```{literalinclude} walk.py\n:pyobject: Walk.step\n:dedent:\n```\n\n"
+        "```{literalinclude} walk.py\n:start-at: 'class'\n:end-at: step\n```\n"
+    )
+    shown = downloads.spelt_out(text, tmp_path, {r"\E": r"\mathbb{E}", r"\data": r"\mathcal{D}"})
+    assert shown == (
+        r"Let $\mathbb{E} f$ be $\Expected$, given \mathcal{D}."
+        "\n\n"
+        "```python\ndef step(self):\n    return 1\n```\n\n"
+        "```python\nclass Walk:\n    def step(self):\n```\n"
+    )
+
+
+@pytest.mark.site
+def test_the_book_s_notebooks_show_all_code_and_formulas():
+    macros = yaml.safe_load((ROOT / "_config.yml").read_text("utf8"))["sphinx"]["config"]
+    macro = "|".join(re.escape(name) for name in macros["katex_macros"])
+    found = sorted((SITE.html / "_sources").rglob("*.ipynb"))
+    assert len(found) == len(EXECUTED)
+    for path in found:
+        text = "\n".join(
+            cell.source
+            for cell in nbformat.read(path, as_version=4).cells
+            if cell.cell_type == "markdown"
+        )
+        assert not re.findall(rf"(?:{macro})(?![a-zA-Z])|literalinclude", text), path.name
