@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 import browser
+from contrast import contrast
 from small_site import CHAPTERS, DOCS, EXECUTED
 
 pytestmark = [pytest.mark.site, pytest.mark.slow]
@@ -278,3 +279,75 @@ def test_what_is_copied_twice_still_says_what_its_button_does(opened):
         page.wait_for_timeout(300)
     page.wait_for_timeout(2200)
     assert button.text_content() == label
+
+
+@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+@pytest.mark.parametrize("doc", ["book/variational-inference", "book/markov-chain-monte-carlo"])
+@pytest.mark.parametrize("way", ["reload", "back"])
+def test_the_place_that_was_read_is_kept(opened, doc, width, way):
+    """Though sections above it are laid out anew only when they come near."""
+    page = opened(doc, width)
+    for _ in range(12):
+        page.mouse.wheel(0, 900)
+        page.wait_for_timeout(60)
+    page.wait_for_timeout(700)
+    where = """() => {
+      const there = [...document.querySelectorAll("article p")];
+      const read = there.find((p) => p.getBoundingClientRect().top > 150 && p.checkVisibility());
+      return [read.textContent.slice(0, 80), read.getBoundingClientRect().top];
+    }"""
+    text, before = page.evaluate(where)
+    if way == "reload":
+        page.reload(wait_until="load")
+    else:
+        page.goto(page.url.replace(doc, "book/glossary"), wait_until="load")
+        page.go_back(wait_until="load")
+    page.wait_for_timeout(1200)
+    after = page.evaluate(
+        """text => [...document.querySelectorAll("article p")]
+          .find((p) => p.textContent.startsWith(text)).getBoundingClientRect().top""",
+        text,
+    )
+    assert abs(after - before) < 20, text
+
+
+@pytest.mark.parametrize(
+    ("opener", "link"),
+    [
+        ("button.secondary-toggle", "#pst-page-toc-nav a"),
+        ("button.secondary-toggle", ".bnn-close"),
+        ("button.primary-toggle", ".bnn-close"),
+        ("button.search-button__button", ".bnn-close"),
+    ],
+)
+def test_a_dialog_on_a_phone_is_left_by_a_tap(opened, opener, link):
+    page = opened("book/linear-regression", PHONE, has_touch=True)
+    assert not page.locator(".bnn-close").locator("visible=true").count()
+    page.locator(opener).locator("visible=true").first.tap()
+    page.wait_for_selector("dialog[open]")
+    page.locator("dialog[open]").locator(link).locator("visible=true").last.tap()
+    page.wait_for_function("() => !document.querySelector('dialog[open]')")
+    assert not page.locator(".bnn-close").locator("visible=true").count()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_paper_has_all_figures(opened, scheme):
+    page = opened("book/linear-regression", color_scheme=scheme)
+    page.evaluate("window.print = () => (window.printed = true)")
+    page.evaluate("document.querySelector('[data-bnn-action=print]').click()")
+    page.wait_for_function("() => window.printed")
+    figures = page.locator("article img.bnn-light").evaluate_all(
+        "all => all.map((image) => image.naturalWidth)"
+    )
+    assert len(figures) > 4
+    assert min(figures) > 0
+
+
+@pytest.mark.parametrize("css", ["article p a", "#bnn-code-button", ".bnn-fold > summary"])
+def test_what_is_under_the_pointer_can_be_read(opened, css):
+    page = opened("book/linear-regression")
+    there = page.locator(css).locator("visible=true").first
+    there.hover()
+    page.wait_for_timeout(400)
+    colour = there.evaluate("e => getComputedStyle(e).color")
+    assert contrast(colour, "#ffffff") >= 4.5

@@ -1,8 +1,10 @@
 // Buttons that the theme would run by inline handlers, and copying text.
 
+import { fetchFigures } from "./folding.js";
+
 const ACTIONS = {
   fullscreen: () => (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen()),
-  print: () => window.print(),
+  print: () => fetchFigures().then(() => window.print()),
 };
 
 async function copy(button) {

@@ -18,8 +18,16 @@ function show(button, hidden) {
   button.setAttribute("aria-pressed", String(hidden));
 }
 
+// Figures that nobody has scrolled to are fetched for paper; so is the light one of a dark page.
+export async function fetchFigures() {
+  const images = [...document.querySelectorAll("article img:not(.bnn-dark)")];
+  for (const image of images) image.loading = "eager";
+  await Promise.allSettled(images.map((image) => image.decode()));
+}
+
 // Solutions and hidden cells are to be on paper too, and paper is light.
 function prepareForPrint() {
+  fetchFigures(); // too late for some, where the browser's own menu prints
   const root = document.documentElement;
   const theme = root.dataset.theme;
   const closed = [...document.querySelectorAll("article details:not([open])")];

@@ -82,7 +82,7 @@ export function start() {
   async function look(pause) {
     const query = input.value.trim().slice(0, LONGEST);
     const mine = ++latest;
-    if (query.length < 2) {
+    if (!query) {
       list.replaceChildren();
       status.textContent = "";
       return true;
@@ -109,9 +109,5 @@ export function start() {
     const first = list.querySelector("a");
     if (first) first.click();
     else if (input.value.trim()) input.form.submit(); // the plain search page
-  });
-  list.addEventListener("click", (event) => {
-    const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey;
-    if (event.target.closest("a") && !elsewhere) dialog.close();
   });
 }

@@ -1,7 +1,9 @@
 // Where an address within the page leads: what is folded around it opens, and it stays where the
-// browser scrolled to while sections near it are laid out and find their height.
+// browser scrolled to while sections near it are laid out and find their height. So does the place
+// that was read, when the page is loaded again or come back to.
 
 const FRAMES = 30; // half a second
+const PLACE = `bnnbook-place ${location.pathname}`;
 const MOVES = ["wheel", "touchmove", "keydown", "pointerdown"]; // the reader's own
 
 // An address may end in anything, "#100%" too.
@@ -21,10 +23,7 @@ function open() {
   }
 }
 
-function hold() {
-  const element = target();
-  if (!element) return;
-  open();
+function hold(scroll) {
   let left = FRAMES;
   const stop = () => {
     left = 0;
@@ -33,10 +32,39 @@ function hold() {
   for (const move of MOVES) addEventListener(move, stop, { capture: true, passive: true });
   const settle = () => {
     if (left-- <= 0) return stop();
-    element.scrollIntoView({ behavior: "instant", block: "start" });
+    scroll();
     requestAnimationFrame(settle);
   };
   requestAnimationFrame(settle);
+}
+
+function holdTarget() {
+  const element = target();
+  if (!element) return;
+  open();
+  hold(() => element.scrollIntoView({ behavior: "instant", block: "start" }));
+}
+
+// The section that is being read, and where its top is.
+function rememberPlace() {
+  const top = (section) => section.getBoundingClientRect().top;
+  const section = [...document.querySelectorAll("article section[id]")].filter((each) => top(each) <= 0).at(-1);
+  try {
+    sessionStorage.setItem(PLACE, JSON.stringify(section ? { id: section.id, top: top(section) } : {}));
+  } catch {
+    // The browser then does what it can.
+  }
+}
+
+function holdPlace() {
+  let place = {};
+  try {
+    place = JSON.parse(sessionStorage.getItem(PLACE)) ?? {};
+  } catch {
+    return;
+  }
+  const section = document.getElementById(place.id);
+  if (section) hold(() => scrollBy({ top: section.getBoundingClientRect().top - place.top, behavior: "instant" }));
 }
 
 export function start() {
@@ -46,8 +74,10 @@ export function start() {
     const link = event.target.closest("a[href]");
     const here = link && link.hash && link.href.split("#")[0] === location.href.split("#")[0];
     // After the browser has followed it, and not where it goes to another window.
-    if (here) setTimeout(() => link.hash === location.hash && !event.defaultPrevented && hold());
+    if (here) setTimeout(() => link.hash === location.hash && !event.defaultPrevented && holdTarget());
   });
   const [arrival] = performance.getEntriesByType("navigation");
-  if (arrival?.type === "navigate") hold(); // not where the browser puts back what was read
+  if (arrival?.type === "navigate") holdTarget();
+  else holdPlace();
+  addEventListener("pagehide", rememberPlace);
 }
