@@ -48,8 +48,9 @@ CALLED = {
 }
 #: Pages of which each section repeats what others teach.
 LOOKED_UP = ("api", "bibliography", "glossary")
-#: What the dialog loads, from the site's root, and the sources of its two parts.
-FINDER = "_static/site/finder.js"
+#: What the dialog loads, from the site's root, and the sources of its two parts. It stands outside
+#: ``_static``, whose scripts say which style rules are kept: it holds all words.
+FINDER = "search/finder.js"
 SOURCE, WRITER = "search/finder.js", "search/write.js"
 #: What a formula's hat is as text.
 HAT = re.compile(r"(\w)\^")

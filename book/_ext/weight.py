@@ -14,7 +14,7 @@ from typing import Any
 MAY_LOAD = re.compile(
     r"""(?:index|search|genindex|404)\.html | book/[\w-]+\.html | searchindex\.js
       | _images/[\w.-]+\.(?:svg|png|webp)
-      | _static/[\w./-]+\.(?:css|js|svg|woff2)
+      | _static/[\w./-]+\.(?:css|js|svg|woff2) | search/finder\.js
     """,
     re.X,
 )

@@ -3,7 +3,7 @@
 
 const LONGEST = 200; // characters of a query that are looked at and repeated
 const PAUSE = 120; // milliseconds after a key before the index is asked
-const FINDER = "_static/site/finder.js";
+const FINDER = "search/finder.js";
 
 const make = (name, properties = {}) => Object.assign(document.createElement(name), properties);
 
