@@ -8,17 +8,20 @@ import subprocess
 import time
 from contextlib import contextmanager
 
+import jupytext
 import pytest
+import yaml
 
 import browser
 import environments
 from execute import code_cells, notebook
-from small_site import EXECUTED, PROJECT
+from small_site import DOCS, EXECUTED, PROJECT
 
 pytestmark = [pytest.mark.slow, pytest.mark.site]
 
 LOCK = "requirements/jupyterlab.txt"
-USED = ("README.md", "pyproject.toml", "LICENSE", "LICENSE-TEXT", "binder", "book", "src")
+USED = ("_config.yml", "README.md", "pyproject.toml", "LICENSE", "LICENSE-TEXT")
+USED += ("binder", "book", "src")
 FOREIGN = ("JUPYTER", "IPYTHON", "XDG_", "BNNBOOK", "PYTHON", "MPL", "PIP_")
 
 IDLE = "jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'"
@@ -49,6 +52,22 @@ def binder(tmp_path_factory):
     environment |= {"PIP_NO_INDEX": "1"}
     subprocess.run(["binder/postBuild"], cwd=home / "repository", env=environment, check=True)
     return home / "repository", environment
+
+
+def test_no_macro_is_left_in_a_formula_and_no_code_is_changed(binder):
+    repository, _ = binder
+    config = yaml.safe_load((PROJECT.root / "_config.yml").read_text("utf8"))
+    macros = "|".join(map(re.escape, config["sphinx"]["config"]["katex_macros"]))
+    for doc in DOCS:
+        before, after = (
+            jupytext.read(root / f"{doc}.md").cells for root in (PROJECT.root, repository)
+        )
+        assert len(before) == len(after)
+        for cell, other in zip(before, after, strict=True):
+            if cell.cell_type == "code":
+                assert cell.source == other.source
+            else:
+                assert not re.findall(rf"(?:{macros})(?![a-zA-Z])", other.source), doc
 
 
 @contextmanager
