@@ -78,6 +78,8 @@ def tests(session):
         JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
         JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES="-1",
     )
+    # Before the tests, of which several need the npm packages and run at the same time.
+    session.run("python", "book/_ext/node_tools.py")
     if session.posargs:
         session.run("pytest", *session.posargs)
         return

@@ -93,3 +93,7 @@ def run(script: str, *arguments: str, directory: Path = JS) -> str:
     if done.returncode:
         raise NodeError(f"node {script} failed: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
+
+
+if __name__ == "__main__":
+    ensure_modules()

@@ -11,6 +11,11 @@ FINDER = (node_tools.JS / "search/finder.js").as_uri()
 WORDS = (node_tools.JS / "search/words.js").as_uri()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def packages():
+    node_tools.ensure_modules()
+
+
 def in_node(expression, *values):
     names = ", ".join(f"v{i}" for i in range(len(values)))
     script = (
@@ -40,6 +45,12 @@ def test_a_word_with_a_hyphen_is_its_parts_too_and_written_without_it():
         *("non-centred", "noncentred", "non", "centred"),
         *("n_eff", "neff", "n", "eff"),
     ]
+
+
+def test_greek_letters_hats_and_squares_are_spelt_out():
+    assert in_node("W.stems(v0)", "χ² R^2 R̂ σ µ") == in_node(
+        "W.stems(v0)", "chi squared R squared Rhat sigma mu"
+    )
 
 
 def test_words_that_are_everywhere_do_not_count():
