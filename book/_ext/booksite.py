@@ -8,7 +8,6 @@ site.
 
 import shutil
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,11 +128,6 @@ def _origin(app: Sphinx) -> downloads.Origin:
     return downloads.Origin(book.title, book.version, app.config.html_baseurl, repository)
 
 
-def _readable(app: Sphinx, doc: str, text: str) -> str:
-    macros = app.config.katex_macros
-    return downloads.spelt_out(text, (Path(app.srcdir) / doc).parent, macros)
-
-
 def finish(app: Sphinx, exception: Exception | None) -> None:
     """Finish a written site: figures, doors, downloads, pages, icons, styles, search index."""
     if exception is not None or app.builder.name != "html":
@@ -143,7 +137,8 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
     problems = figures.write_dark_partners(site / "_images", palette.DARK)
     write_doors(app, site)
     if (Path(app.confdir) / CITATION).is_file():
-        downloads.write_all(site / "_sources", _origin(app), partial(_readable, app))
+        root, meanings = Path(app.srcdir), app.config.katex_macros
+        downloads.write_all(site / "_sources", _origin(app), root, meanings)
     for path in pages(site):
         finish_page(path, early)
     texts = {str(path.relative_to(site)): path.read_text("utf8") for path in pages(site)}

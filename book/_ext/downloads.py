@@ -6,7 +6,7 @@ percent format, so that editors show its cells; what the book folds is folded in
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ import nbformat
 from nbformat import NotebookNode
 from sphinx.config import Config
 from sphinx.directives.code import LiteralIncludeReader
+
+import macros
 
 #: Tags of cells whose source the book hides.
 HIDDEN = {"remove-cell", "remove-input", "hide-input", "hide-cell"}
@@ -58,13 +60,13 @@ class Origin:
         )
 
 
-def spelt_out(text: str, folder: Path, macros: Mapping[str, str]) -> str:
+def readable(text: str, folder: Path, meanings: Mapping[str, str]) -> str:
     """A page's Markdown as Jupyter can show it: with the code that it includes, and no macros.
 
     Args:
         text: Of a cell.
         folder: From which the page names the files that it includes.
-        macros: KaTeX's, without arguments.
+        meanings: Of KaTeX's macros.
     """
 
     def included(match: re.Match[str]) -> str:
@@ -74,10 +76,7 @@ def spelt_out(text: str, folder: Path, macros: Mapping[str, str]) -> str:
         reader = LiteralIncludeReader(str(folder / match["path"]), options, Config())
         return f"```python\n{reader.read()[0].rstrip()}\n```"
 
-    text = INCLUDE.sub(included, text)
-    for macro, meaning in macros.items():
-        text = re.sub(rf"{re.escape(macro)}(?![a-zA-Z])", meaning.replace("\\", r"\\"), text)
-    return text
+    return macros.spelt_out(INCLUDE.sub(included, text), meanings)
 
 
 def _cell(cell: NotebookNode) -> NotebookNode:
@@ -131,15 +130,14 @@ def write(page: NotebookNode, origin: Origin, stem: Path) -> None:
     stem.with_suffix(".py").write_text(script(nb), "utf8")
 
 
-def write_all(
-    sources: Path, origin: Origin, readable: Callable[[str, str], str] = lambda _, text: text
-) -> list[str]:
+def write_all(sources: Path, origin: Origin, root: Path, meanings: Mapping[str, str]) -> list[str]:
     """Replace the notebooks that MyST-NB left among a site's sources by ours.
 
     Args:
         sources: the site's folder ``_sources``.
         origin: of the book; ``address`` is the address of the site.
-        readable: what Jupyter shows of a page, from its name and some Markdown (:func:`spelt_out`).
+        root: the folder in which the pages were written.
+        meanings: of KaTeX's macros.
 
     Returns:
         The pages that can be downloaded.
@@ -153,7 +151,7 @@ def write_all(
             page.cells = page.cells[1:]
         for cell in page.cells:
             if cell.cell_type == "markdown":
-                cell.source = readable(doc, cell.source)
+                cell.source = readable(cell.source, (root / doc).parent, meanings)
         write(page, own, path.with_suffix(""))
         docs.append(doc)
     return docs

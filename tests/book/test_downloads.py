@@ -60,10 +60,10 @@ def test_all_notebooks_of_a_site_are_replaced_and_a_second_time_changes_nothing(
     path = tmp_path / "book/one.ipynb"
     path.parent.mkdir()
     nbformat.write(page, path)
-    assert downloads.write_all(tmp_path, ORIGIN) == ["book/one"]
+    assert downloads.write_all(tmp_path, ORIGIN, tmp_path, {}) == ["book/one"]
     first = path.read_text(), path.with_suffix(".py").read_text()
     assert "https://example.org/b/book/one.html" in first[0]
-    downloads.write_all(tmp_path, ORIGIN)
+    downloads.write_all(tmp_path, ORIGIN, tmp_path, {})
     assert (path.read_text(), path.with_suffix(".py").read_text()) == first
 
 
@@ -77,7 +77,7 @@ def test_what_a_page_includes_stands_in_its_notebook_and_no_macro_is_left(tmp_pa
         "```{literalinclude} walk.py\n:pyobject: Walk.step\n:dedent:\n```\n\n"
         "```{literalinclude} walk.py\n:start-at: 'class'\n:end-at: step\n```\n"
     )
-    shown = downloads.spelt_out(text, tmp_path, {r"\E": r"\mathbb{E}", r"\data": r"\mathcal{D}"})
+    shown = downloads.readable(text, tmp_path, {r"\E": r"\mathbb{E}", r"\data": r"\mathcal{D}"})
     assert shown == (
         r"Let $\mathbb{E} f$ be $\Expected$, given \mathcal{D}."
         "\n\n"
