@@ -36,6 +36,17 @@ def right(there, targets):
     return set().union(*(there[target] for target in targets))
 
 
+def place(links, root, wanted):
+    """At which place the first right one of some links stands; 99 where none is right."""
+    found = (i for i, link in enumerate(links) if link.removeprefix(root) in wanted)
+    return next(found, 99)
+
+
+def shares(places):
+    """How many come first, and how many among three."""
+    return [sum(each < most for each in places) / len(places) for most in (1, 3)]
+
+
 def ask(page, query, key="Control+k"):
     """What the dialog says of a query, and the links that it shows."""
     if not page.locator("dialog[open]").count():

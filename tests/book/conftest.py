@@ -4,8 +4,15 @@ import pytest
 
 import browser
 import lean
+import node_tools
 import server
 import small_site
+
+
+@pytest.fixture(scope="session")
+def packages():
+    """The npm packages of the site."""
+    node_tools.ensure_modules()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 import searching
-from search_questions import ODD, QUESTIONS, addresses, ask, right
+from search_questions import ODD, QUESTIONS, addresses, ask, place, right, shares
 from small_site import ROOT
 
 WORDS = searching.words_of(ROOT / "book/search")
@@ -102,11 +102,6 @@ def there(soups):
     return addresses(soups)
 
 
-def shares(places):
-    """How many come first, and how many among three."""
-    return [sum(place < most for place in places) / len(places) for most in (1, 3)]
-
-
 @pytest.mark.site
 @pytest.mark.parametrize("frozen", [True, False])
 def test_questions_lead_to_their_sections(opened, there, frozen, record_property):
@@ -115,13 +110,12 @@ def test_questions_lead_to_their_sections(opened, there, frozen, record_property
     places, strictly, missed = [], [], []
     for question in (q for q in QUESTIONS if q["frozen"] is frozen):
         _, links = ask(page, question["text"])
-        found = [link.removeprefix(address) for link in links]
         own = right(there, question["sections"])
         wanted = own | right(there, question.get("also", []))
         for kept, among in ((places, wanted), (strictly, own)):
-            kept.append(next((i for i, link in enumerate(found) if link in among), 99))
+            kept.append(place(links, address, among))
         if places[-1] and not frozen:
-            missed.append((places[-1], question["text"], found[:3]))
+            missed.append((places[-1], question["text"], links[:3]))
     first, three = shares(places)
     which = "frozen" if frozen else "open"
     said = f"search, {which}: first {first:.1%}, in three {three:.1%} of {len(places)}"
@@ -141,11 +135,9 @@ def test_who_asks_what_a_term_is_gets_the_section_that_teaches_it(opened, soups,
     places = {}
     for term, label in terms:
         _, links = ask(page, f"what is {term}")
-        wanted = there[label]
-        found = (i for i, link in enumerate(links) if link.removeprefix(address) in wanted)
-        places[term] = next(found, 99)
-    assert [term for term, place in places.items() if place > 2] == []
-    assert sum(place == 0 for place in places.values()) / len(places) > 0.95
+        places[term] = place(links, address, there[label])
+    assert [term for term, found in places.items() if found > 2] == []
+    assert shares(places.values())[0] > 0.95
 
 
 @pytest.mark.site

@@ -5,8 +5,9 @@ import json
 import pytest
 from bs4 import BeautifulSoup
 
-import node_tools
 import searching
+
+pytestmark = pytest.mark.usefixtures("packages")
 
 PAGE = """<article data-bnn-searchable><section id="least-squares">
 <h1>Least squares<a class="headerlink">#</a></h1><p>Opening.</p>
@@ -19,11 +20,6 @@ PAGE = """<article data-bnn-searchable><section id="least-squares">
 <dl class="glossary"><dt id="term-se">standard error</dt>
 <dd><p>Its sd. See <a href="page.html#sec-reg-se">there</a>.</p></dd>
 <dt id="term-a">apple</dt><dt id="term-b">pear</dt><dd><p>Fruit.</p></dd></dl></article>"""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def packages():
-    node_tools.ensure_modules()
 
 
 def records(asked=None, page=PAGE, terms=None):

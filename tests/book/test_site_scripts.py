@@ -7,13 +7,10 @@ import pytest
 import node_tools
 import searching
 
+pytestmark = pytest.mark.usefixtures("packages")
+
 FINDER = (node_tools.JS / "search/finder.js").as_uri()
 WORDS = (node_tools.JS / "search/words.js").as_uri()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def packages():
-    node_tools.ensure_modules()
 
 
 def in_node(expression, *values):
