@@ -135,7 +135,7 @@ def pair_images(soup: BeautifulSoup, page: Path) -> None:
         _set_size(image, path.read_text("utf8"))
         image["loading"] = "lazy"
         dark = copy(image)
-        dark["src"] = str(image["src"]).removesuffix(".svg") + DARK_SUFFIX
+        dark["src"] = _partner(image)
         for tag, name in ((image, "bnn-light"), (dark, "bnn-dark")):
             add_class(tag, "dark-light", name)
         image.insert_after(dark)
@@ -157,14 +157,17 @@ def preload_first(soup: BeautifulSoup) -> None:
         words += len(part.split()) if isinstance(part, NavigableString) else 0
     if words > FIRST_SCREEN:
         return
-    light = str(first["src"])
-    dark = light.removesuffix(".svg") + DARK_SUFFIX
-    for address, scheme in ((light, "light"), (dark, "dark")):
+    for address, scheme in ((str(first["src"]), "light"), (_partner(first), "dark")):
         link = soup.new_tag(
             "link", rel="preload", href=address, media=f"(prefers-color-scheme: {scheme})"
         )
         link["as"], link["fetchpriority"] = "image", "high"
         soup.head.append(link)
+
+
+def _partner(image: Tag) -> str:
+    """The address of a figure's dark partner."""
+    return str(image["src"]).removesuffix(".svg") + DARK_SUFFIX
 
 
 def _set_size(image: Tag, svg: str) -> None:

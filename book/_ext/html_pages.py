@@ -250,8 +250,8 @@ def lead_to_report(soup: BeautifulSoup) -> None:
 def lasting_links(soup: BeautifulSoup) -> None:
     """Let a heading's own link name the section's label, which outlives a change of the heading."""
     for section in soup.select("section[id]"):
-        link = section.select_one(":is(h1, h2, h3, h4) > a.headerlink")
-        if link is not None and link.find_parent("section") is section:
+        heading = searching.heading_of(section)
+        if heading is not None and (link := heading.select_one("a.headerlink")) is not None:
             link["href"] = f"#{searching.anchors(section)[0]}"
 
 

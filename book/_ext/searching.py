@@ -35,9 +35,7 @@ IDENTIFIER = re.compile(r"[^\W\d_]\w{3,}")
 #: The attribute of the part of a page that is indexed (``html_pages.mark_searchable``).
 SEARCHABLE = "data-bnn-searchable"
 #: Sections that repeat what others teach, by the beginning of their headings, after a number.
-REPEATING = re.compile(
-    r"(\d[\d.]* )?(Summary|Exercises|What comes next|What you will learn|How this page was run)"
-)
+REPEATING = re.compile(r"(\d[\d.]* )?(Summary|Exercises|What comes next|What you will learn)")
 #: What readers call such sections; each says the chapter's title too.
 CALLED = {
     "Summary": "summary, recap, takeaways, key points, key messages, lessons, conclusions, "
@@ -159,17 +157,19 @@ def records(
     page = _text(article.find("h1")) or Path(name).stem
     yield from _exercises(name, page, article, asked)
     for section in article.find_all("section", id=True):
-        if (heading := _heading(section)) is not None:
+        if (heading := heading_of(section)) is not None:
             ids = anchors(section)
             title = _text(heading)
             first = section.parent is article and heading.name == "h1"
             repeating = REPEATING.match(title)
-            repeats = repeating is not None or Path(name).stem in LOOKED_UP
+            again = repeating is not None or Path(name).stem in LOOKED_UP
             called = [term for anchor in ids for term in terms.get(anchor, ())]
             words = [text for anchor in ids for text in asked.get(anchor, ())]
             if repeating and repeating[2] in CALLED:
                 words += [CALLED[repeating[2]], page]
             told = bool(words or called)
+            # The opening of a chapter says what its sections teach, unless it has words.
+            repeats = again or (first and not told)
             own = _own(section)
             code = _code(own)
             yield Record(
@@ -178,10 +178,9 @@ def records(
                 page,
                 _text(own),
                 code,
-                # The opening of a chapter says what its sections teach, unless it has words.
-                repeats or (first and not told),
-                ". ".join([title, *words, *called]) if told or not (repeats or first) else "",
-                (*([] if repeats else [NUMBER.sub("", title)]), *called),
+                repeats,
+                ". ".join([title, *words, *called]) if told or not repeats else "",
+                (*([] if again else [NUMBER.sub("", title)]), *called),
             )
 
 
@@ -194,7 +193,8 @@ def _text(tag: Any) -> str:
     return HAT.sub("\\1\u0302", text)
 
 
-def _heading(section: Tag) -> Any:
+def heading_of(section: Tag) -> Any:
+    """A section's own heading, not one of its parts'."""
     return section.find(HEADING, recursive=False)
 
 
@@ -211,9 +211,9 @@ def _own(section: Tag) -> Tag:
     """What a section says before its subsections do."""
     own = copy.copy(section)
     for part in own.find_all("section"):
-        if not part.decomposed and _heading(part) is not None:
+        if not part.decomposed and heading_of(part) is not None:
             part.decompose()
-    for part in [_heading(own), *own.select("dl.glossary")]:
+    for part in [heading_of(own), *own.select("dl.glossary")]:
         part.decompose()
     return own
 
